@@ -85,9 +85,11 @@ class RunSharing:
         report = ShareReport(run_id, int(quiet_s * 1000), wanted, judge)
         return await shielded(self._writing.record(report_share, report, known=True))
 
-    def begin_next(self, run_id: RunId, after_id: int, *, doubtful: bool) -> asyncio.Future[Claim | None]:
-        """Begin an attempt of the next submission; None when there is none now."""
-        item = BeginNext(run_id, int(self._clock() * 1000), after_id, doubtful)
+    def begin_next(
+        self, run_id: RunId, after_id: int, *, doubtful: bool, among: frozenset[int] | None = None
+    ) -> asyncio.Future[Claim | None]:
+        """Begin an attempt of the next submission, of all or among some; None when there is none now."""
+        item = BeginNext(run_id, int(self._clock() * 1000), after_id, doubtful, among)
         return self._writing.record(begin_next, item)
 
     async def take_over(
@@ -119,6 +121,7 @@ class RunSharing:
     async def leave(self, run_id: RunId) -> None:
         """End the lease of a run whose last request has left."""
         await shielded(self._writing.record(leave, run_id, known=True))
+        self.membership.part()
 
     @property
     def _writing(self) -> Writer:

@@ -34,6 +34,8 @@ class BeginNext(NamedTuple):
     """The last fresh submission that this run has begun: those before it need not be looked at."""
     doubtful: bool
     """Whether submissions whose answer was lost before may be sent again now."""
+    among: frozenset[int] | None = None
+    """Only one of these; None for any."""
 
 
 class TakeOver(NamedTuple):
@@ -52,11 +54,15 @@ class LeftToShare(NamedTuple):
     fresh: bool
     """There are submissions that wait for nothing and were never in doubt."""
     next_due_ms: int | None
-    """When the next one that waits is due, by the server's clock."""
+    """When the next one of those that wait is due, by the server's clock; doubtful ones apart."""
     doubtful: bool
     """There are submissions whose answer was lost before."""
+    doubtful_due_ms: int | None
+    """When the next one of these is due; None when one waits for nothing, or there is none."""
     elsewhere: int
     """Submissions that other runs are sending."""
+    elsewhere_first: int
+    """Of these, the ones whose answer was never lost before."""
     orphaned: int
     """Of these, the ones whose run has ended or is lost."""
     loading: bool
@@ -83,6 +89,12 @@ WHERE s.state = 'pending' AND s.tries_doubt > 0
 ORDER BY s.tries_doubt, s.id LIMIT :limit {_SKIP}
 """
 
+_AMONG = f"""{CLAIM}
+WHERE s.state = 'pending' AND s.id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+    AND (s.not_before_ms IS NULL OR s.not_before_ms <= {NOW_MS} OR s.not_before_ms > {NOW_MS} + :longest_ms)
+ORDER BY s.id LIMIT :limit {_SKIP}
+"""  # noqa: S608 - ours
+
 _ORPHANS = f"""{CLAIM}
 JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts JOIN runs AS r ON r.id = a.run_id
 WHERE s.state = 'sending' AND a.outcome IS NULL AND r.ended_at_ms IS NOT NULL
@@ -91,18 +103,19 @@ ORDER BY s.id LIMIT :limit {_SKIP}
 
 _LEFT = f"""
 SELECT EXISTS (SELECT 1 FROM submissions WHERE {IS_FRESH}) AS fresh,
-    (SELECT min(not_before_ms) FROM submissions WHERE not_before_ms IS NOT NULL) AS next_due_ms,
-    EXISTS (SELECT 1 FROM submissions WHERE state = 'pending' AND tries_doubt > 0) AS doubtful,
-    (SELECT count(*) FROM submissions AS s
-        JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
-        WHERE s.state = 'sending' AND a.run_id <> :run_id) AS elsewhere,
-    (SELECT count(*) FROM submissions AS s
-        JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
-        JOIN runs AS r ON r.id = a.run_id WHERE s.state = 'sending' AND a.run_id <> :run_id
-        AND (r.ended_at_ms IS NOT NULL OR r.leased_until_ms < {NOW_MS})) AS orphaned,
+    (SELECT min(not_before_ms) FROM submissions WHERE not_before_ms IS NOT NULL AND tries_doubt = 0)
+        AS next_due_ms,
+    doubts.n > 0 AS doubtful, CASE WHEN doubts.waiting = doubts.n THEN doubts.due_ms END AS doubtful_due_ms,
+    others.n AS elsewhere, others.first AS elsewhere_first, others.orphaned,
     EXISTS (SELECT 1 FROM loads AS l JOIN runs AS r ON r.id = l.run_id
         WHERE l.ended_at_ms IS NULL AND l.error IS NULL AND r.ended_at_ms IS NULL) AS loading,
     {NOW_MS} AS now_ms
+FROM (SELECT count(*) AS n, count(not_before_ms) AS waiting, min(not_before_ms) AS due_ms
+    FROM submissions WHERE state = 'pending' AND tries_doubt > 0) AS doubts,
+(SELECT count(*) AS n, count(CASE WHEN s.tries_doubt = 0 THEN 1 END) AS first,
+    count(CASE WHEN r.ended_at_ms IS NOT NULL OR r.leased_until_ms < {NOW_MS} THEN 1 END) AS orphaned
+    FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+    JOIN runs AS r ON r.id = a.run_id WHERE s.state = 'sending' AND a.run_id <> :run_id) AS others
 """  # noqa: S608 - ours
 
 LONGEST_DELAY_MS = 3_600_000
@@ -142,23 +155,43 @@ def begin_next(connection: Connection, items: Sequence[BeginNext]) -> list[Claim
 
     Those that are due come first, then fresh ones, then those that would hold up others, doubtful ones last.
     """
-    wanted, first = len(items), items[0]
-    due = connection.rows(_DUE, longest_ms=LONGEST_DELAY_MS, limit=wanted)
-    claims = [claim_of(row) for row in due]
-    held_up = [claim for claim in claims if claim.tries.refused]
-    claims = [claim for claim in claims if not claim.tries.refused]
+    found: dict[int, Claim | None] = dict.fromkeys(range(len(items)))
+    kinds = {(item.doubtful, item.among) for item in items}
+    for doubtful, among in sorted(kinds, key=lambda kind: (kind[0], kind[1] is None)):
+        places = [at for at, item in enumerate(items) if (item.doubtful, item.among) == (doubtful, among)]
+        if among is None:
+            after_id = min(items[at].after_id for at in places)
+            claims = _next(connection, len(places), after_id, doubtful=doubtful)
+        else:
+            claims = _claims(connection, _AMONG, len(places), ids=sorted(among))
+        begun = dict(zip(places, claims, strict=False))
+        if begun:
+            begin.record(connection, [_begin_of(items[at], claim) for at, claim in begun.items()])
+        found.update(begun)
+    return list(found.values())
+
+
+def _begin_of(item: BeginNext, claim: Claim) -> Begin:
+    return Begin(claim, item.run_id, item.at_ms)
+
+
+def _next(connection: Connection, wanted: int, after_id: int, *, doubtful: bool) -> list[Claim]:
+    """Return the next submissions: due ones, fresh ones, those that hold up others, doubtful ones."""
+    due = _claims(connection, _DUE, wanted)
+    claims = [claim for claim in due if not claim.tries.refused]
     if len(claims) < wanted:
-        after_id = min(item.after_id for item in items)
-        rows = connection.rows(_FRESH, after_id=after_id, limit=wanted - len(claims))
-        claims += map(claim_of, rows)
-    claims += held_up[: wanted - len(claims)]
-    if len(claims) < wanted and all(item.doubtful for item in items):
-        rows = connection.rows(_DOUBTFUL, longest_ms=LONGEST_DELAY_MS, limit=wanted - len(claims))
-        claims += map(claim_of, rows)
-    begun = [Begin(claim, first.run_id, item.at_ms) for claim, item in zip(claims, items, strict=False)]
-    if begun:
-        begin.record(connection, begun)
-    return [*claims, *[None] * (wanted - len(claims))]
+        claims += _claims(connection, _FRESH, wanted - len(claims), after_id=after_id)
+    claims += [claim for claim in due if claim.tries.refused][: wanted - len(claims)]
+    if len(claims) < wanted and doubtful:
+        claims += _claims(connection, _DOUBTFUL, wanted - len(claims))
+    return claims
+
+
+def _claims(connection: Connection, query: str, limit: int, **values: object) -> list[Claim]:
+    """Return the submissions that a query finds and locks, in its order."""
+    if query is not _FRESH:
+        values["longest_ms"] = LONGEST_DELAY_MS
+    return list(map(claim_of, connection.rows(query, limit=limit, **values)))
 
 
 @BatchEvent

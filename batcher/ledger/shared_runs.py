@@ -12,6 +12,7 @@ the tallies last.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from batcher.errors import LedgerForgotten
@@ -157,14 +158,18 @@ class Membership:
     def __init__(self, renewed: Callable[[float], None], clock: Callable[[], float]) -> None:
         self._renewed = renewed
         self._clock = clock
-        self._extended = False
-        self._run_id: RunId | None = None
-        self._confirmed = 0
+        self._run: _Confirmed | None = None
+        self._entered: _Confirmed | None = None
         self._entered_at = 0.0
+        self._extended = False
 
     def join(self, run_id: RunId) -> None:
         """Begin each transaction for this run from now on."""
-        self._run_id = run_id
+        self._run = _Confirmed(run_id)
+
+    def part(self) -> None:
+        """Begin no transaction for the run any more: it has left."""
+        self._run = None
 
     def enter(self, connection: Connection) -> None:
         """Renew the lease within a transaction that has begun, or revive a run that was taken over.
@@ -172,29 +177,38 @@ class Membership:
         Raises:
             LedgerForgotten: the server has lost transactions that it had confirmed.
         """
-        self._entered_at = self._clock()
-        if self._run_id is None:
+        self._entered, self._entered_at = self._run, self._clock()
+        if (run := self._entered) is None:
             return
-        row = {"run_id": self._run_id, "seq": self._confirmed + 1, "confirmed": self._confirmed}
+        row = {"run_id": run.id, "seq": run.transactions + 1, "confirmed": run.transactions}
         renewed = connection.row(_RENEW, ttl_ms=TTL_MS, **row)
         self._extended = renewed is not None and bool(renewed.extended)
         if renewed is None and not connection.run(_REVIVE, **row):
-            self._report_forgotten(connection)
+            raise _forgotten(connection, run)
 
     def confirmed(self) -> None:
         """Note that the transaction is committed."""
-        if self._run_id is not None:
-            self._confirmed += 1
+        if self._entered is not None:
+            self._entered.transactions += 1
             if self._extended:
                 self._renewed(self._entered_at)
 
-    def _report_forgotten(self, connection: Connection) -> None:
-        found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=self._run_id)
-        lost = self._confirmed - (found.seq if found is not None else 0)
-        raise LedgerForgotten(
-            f"{connection.name}: the database has forgotten {lost:,} transactions that it had confirmed, as "
-            "after a failover to a standby that was behind; nothing more is sent"
-        )
+
+@dataclass(slots=True)
+class _Confirmed:
+    """A run and the number of its transactions that the server has confirmed."""
+
+    id: RunId
+    transactions: int = 0
+
+
+def _forgotten(connection: Connection, run: _Confirmed) -> LedgerForgotten:
+    found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=run.id)
+    lost = run.transactions - (found.seq if found is not None else 0)
+    return LedgerForgotten(
+        f"{connection.name}: the database has forgotten {lost:,} transactions that it had confirmed, as "
+        "after a failover to a standby that was behind; nothing more is sent"
+    )
 
 
 def server_time(connection: Connection) -> float:

@@ -37,11 +37,14 @@ class SharedQueue:
         self._ledger = ledger
         self._left = limit
         self._started: set[SubmissionId] = set()
+        self._again: set[SubmissionId] = set()
+        """Of a run with a limit: submissions that it has started and that wait to be sent again."""
         self._run_id = RunId(0)
         self._fresh_after = 0
         self._out = 0
         self._loading = False
         self._closed = False
+        self._doubtful_begun = False
         self._changed = asyncio.Event()
         self._looking = asyncio.Lock()
 
@@ -57,15 +60,18 @@ class SharedQueue:
 
     async def next(self) -> Claim | None:
         """Begin the next submission, once one is due; None when nothing is left, or after a close."""
-        while not self._closed and not self.limit_reached:
+        while not self._closed:
             self._changed.clear()
-            if (claim := await self._begin(doubtful=False)) is not None:
+            if (claim := await self._begin(doubtful=self._doubtful_begun)) is not None:
                 return claim
+            if self._limit_ends():
+                return None
             async with self._looking:  # one worker looks for all
                 if self._changed.is_set():
                     continue
                 left = await self._ledger.left(self._run_id)
-                if self._only_doubtful(left) and (claim := await self._begin(doubtful=True)) is not None:
+                self._doubtful_begun = self._only_doubtful(left)
+                if self._doubtful_begun and (claim := await self._begin(doubtful=True)) is not None:
                     return claim
                 if self._goes_on(left):
                     await self._wait(left)
@@ -74,8 +80,10 @@ class SharedQueue:
 
     def put_back(self, claim: Claim, delay_s: float, *, behind: bool = False) -> None:
         """Note that a submission waits in the ledger, where every run finds it."""
-        del claim, delay_s, behind
+        del delay_s, behind
         self._out -= 1
+        if self._left is not None:
+            self._again.add(claim.id)
         self._changed.set()
 
     def done(self, claim: Claim) -> None:
@@ -105,13 +113,23 @@ class SharedQueue:
 
     async def _begin(self, *, doubtful: bool) -> Claim | None:
         """Begin an attempt; one that has begun for a worker that was cancelled is kept as unused."""
-        begun = self._ledger.begin_next(self._run_id, self._fresh_after, doubtful=doubtful)
+        among = frozenset(self._again) if self.limit_reached else None
+        if among is not None and not among:
+            return None
+        if self._left is not None and among is None:
+            self._left -= 1  # before it is known whether there is one, or workers would begin too many
+        begun = self._ledger.begin_next(self._run_id, self._fresh_after, doubtful=doubtful, among=among)
+        claim = None
         try:
             claim = await shielded(begun)
         except asyncio.CancelledError:
             if begun.done() and not begun.cancelled() and begun.exception() is None:
                 self.unused += filter(None, [begun.result()])
             raise
+        finally:
+            counts = claim is not None and claim.id not in self._started
+            if self._left is not None and among is None and not counts:
+                self._left += 1
         if claim is not None:
             self._note_started(claim)
         return claim
@@ -120,14 +138,19 @@ class SharedQueue:
         self._out += 1
         if claim.number == 1:
             self._fresh_after = max(self._fresh_after, claim.id)
-        if self._left is not None and claim.id not in self._started:
+        if self._left is not None:
             self._started.add(claim.id)
-            self._left -= 1
+            self._again.discard(claim.id)
+
+    def _limit_ends(self) -> bool:
+        """Whether the limit is reached and nothing that was started waits to be sent again."""
+        return self.limit_reached and not (self._again or self._out)
 
     def _only_doubtful(self, left: LeftToShare) -> bool:
         """Whether submissions in doubt may be sent: no other waits, is being sent or still to be read."""
         others = left.fresh or left.next_due_ms is not None or left.loading or self._loading
-        return left.doubtful and not (others or self._out or left.elsewhere)
+        first_out = self._out and not self._doubtful_begun
+        return left.doubtful and not (others or first_out or left.elsewhere_first)
 
     def _goes_on(self, left: LeftToShare) -> bool:
         """Whether this run has to wait for something; if not, the queue is closed."""
@@ -142,9 +165,8 @@ class SharedQueue:
 
     async def _wait(self, left: LeftToShare) -> None:
         """Wait until something changes, the next submission is due, or it is time to look again."""
-        wait_s = LOOK_AGAIN_S
-        if left.next_due_ms is not None:
-            wait_s = min(max((left.next_due_ms - left.now_ms) / 1000, 0.01), LOOK_AGAIN_S)
+        due = [at_ms for at_ms in (left.next_due_ms, left.doubtful_due_ms) if at_ms is not None]
+        wait_s = min([LOOK_AGAIN_S, *(max((at_ms - left.now_ms) / 1000, 0.01) for at_ms in due)])
         try:
             async with asyncio.timeout(wait_s):
                 await self._changed.wait()
