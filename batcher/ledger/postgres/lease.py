@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from batcher.errors import LedgerBusy, LedgerError
-from batcher.ledger.connection import Access
+from batcher.ledger.connection import Access, ResultRow
 from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
 from batcher.ledger.process_identity import has_surely_ended, this_process
@@ -48,7 +48,12 @@ _RENEW = f"UPDATE duties SET leased_until_ms = {_NOW} + :ttl_ms WHERE name = :na
 
 _RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token = :token"
 
-_HOLDER = f"SELECT holder, process, leased_until_ms < {_NOW} AS is_over FROM duties WHERE name = :name"  # noqa: S608
+_HOLDER = f"""
+SELECT holder, process, token, leased_until_ms < {_NOW} AS is_over FROM duties WHERE name = :name
+"""  # noqa: S608 - ours
+
+_held: set[tuple[str, str, int]] = set()
+"""The leases of this process: ledger, duty and token."""
 
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -72,6 +77,8 @@ class Lease:
         self._held_until = _now_s() + TTL_S
         self._lost: LedgerError | None = None
         self._released = threading.Event()
+        self._key = (str(name), duty, token)
+        _held.add(self._key)
         self._thread = threading.Thread(target=self._keep, name=f"lease-{duty}", daemon=True)
         self._thread.start()
 
@@ -98,7 +105,8 @@ class Lease:
             return
         self._released.set()
         self._thread.join()
-        with contextlib.suppress(LedgerError):  # then it ends with its time
+        _held.discard(self._key)
+        with contextlib.suppress(LedgerError):  # then it ends with its time, or when this process takes it
             self._connection.run(_RELEASE, name=self._duty, token=self._token)
         self._connection.close()
 
@@ -160,7 +168,7 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
     """Try to take a duty: returns its token, or who has it."""
     duty = client.purpose.name.lower()
     row = connection.row(_HOLDER, name=duty)
-    ended = row.process if row is not None and has_surely_ended(row.process) else None
+    ended = row.process if row is not None and _is_left_over(connection, duty, row) else None
     taken = connection.row(
         _TAKE,
         name=duty,
@@ -173,6 +181,13 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
         return None, int(taken.token)
     row = connection.row(_HOLDER, name=duty)
     return (None if row is None else _read(row.holder)), None
+
+
+def _is_left_over(connection: PostgresConnection, duty: str, row: ResultRow) -> bool:
+    """Return whether the process of a duty has ended, or is this one and has given it up unrecorded."""
+    if row.process and row.process == this_process():
+        return (str(connection.name), duty, row.token) not in _held
+    return has_surely_ended(row.process)
 
 
 def duty_holder(connection: PostgresConnection, purpose: Purpose) -> Holder | bool:
