@@ -11,6 +11,7 @@ import atexit
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -206,12 +207,25 @@ def _url(ledger: str, folder: Path) -> str:
     return ledger_text(folder / ledger.removeprefix("sqlite:///"))
 
 
+def ledger_option(ledger: Path) -> str:
+    """What a command that is offered says of a ledger; nothing for a file at the usual place."""
+    return f" -l {shlex.quote(str(name_of(ledger)))}" if _schemas else ""
+
+
+def remove_ledger(ledger: Path) -> None:
+    """Remove a ledger."""
+    if server := the_server():
+        server.drop_schema(schema_of(ledger))
+    else:
+        ledger.unlink()
+
+
 def with_paths(text: str) -> str:
     """The output of a command, with the paths of its ledgers instead of their names in PostgreSQL."""
     if server := the_server():
         assert server.password not in text
         for name, path in _schemas[0].paths.items():
-            text = text.replace(str(name), str(path))
+            text = text.replace(f"'{name}'", str(path)).replace(str(name), str(path))
     return text
 
 
