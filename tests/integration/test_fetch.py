@@ -40,7 +40,10 @@ from batcher.model.records import Fetched
 from batcher.model.task import PictureState
 from batcher.sandbox import PictureFault, SandboxSettings
 
-STATES = "SELECT s.file_id, p.number, p.state FROM pictures p JOIN submissions s ON s.id = p.submission_id ORDER BY s.id, 2"
+STATES = """
+SELECT s.file_id, p.number, p.state FROM pictures p JOIN submissions s ON s.id = p.submission_id
+ORDER BY s.id, p.number
+"""
 QUIET = ("--progress", "none")
 
 

@@ -24,9 +24,9 @@ from support.ledger_place import (
     copy_ledger,
     empty_ledger,
     is_there,
+    patient,
     placed,
     placed_variable,
-    the_server,
     with_paths,
 )
 
@@ -148,8 +148,8 @@ class Cli:
                 environment.setdefault(
                     "BATCHER_TIMEOUT", f"{30 * self.speed:.0f}"
                 )  # of the machine's seconds
-                if the_server():
-                    environment["PGCONNECT_TIMEOUT"] = f"{10 * self.speed:.0f}"  # as above
+                words = [patient(word, self.speed) for word in words]
+                environment = {name: patient(text, self.speed) for name, text in environment.items()}
             process = await forker().start(words, self.folder, environment, clock)
         else:
             process = await asyncio.create_subprocess_exec(

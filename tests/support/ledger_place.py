@@ -201,6 +201,12 @@ def placed_variable(given: str | None, folder: Path) -> dict[str, str]:
     return {"BATCHER_LEDGER": _url("batcher.db" if given is None else given, folder)}
 
 
+def patient(text: str, speed: float) -> str:
+    """The URL of a ledger, for a command whose clocks are fast and whose server is not; or the text."""
+    is_url = text.startswith("postgresql:") and "connect_timeout" not in text
+    return f"{text}&connect_timeout={10 * speed:.0f}" if is_url else text
+
+
 def _url(ledger: str, folder: Path) -> str:
     if ledger.startswith("postgresql:"):
         return ledger
