@@ -32,6 +32,7 @@ def _latin_1(folder: Path) -> dict[str, str]:
     return {"LC_ALL": "en_US.ISO-8859-1", "LOCPATH": str(place), "PYTHONUTF8": "0"}
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("locale", ["C", "ISO-8859-1"])
 async def test_files_are_utf_8_in_every_locale(cli: Cli, locale: str) -> None:
     """Settings, manifest, metrics and ledger are the same files as in a locale of UTF-8."""

@@ -195,7 +195,9 @@ def placed_variable(given: str | None, folder: Path) -> dict[str, str]:
         return {} if given is None else {"BATCHER_LEDGER": given}
     files = [folder / ".env", folder / "batcher.toml"]
     if given is None and any(
-        re.search("(?im)^(batcher_)?ledger *=", file.read_text()) for file in files if file.exists()
+        re.search("(?im)^(batcher_)?ledger *=", file.read_text("utf-8", "replace"))
+        for file in files
+        if file.exists()
     ):
         return {}
     return {"BATCHER_LEDGER": _url("batcher.db" if given is None else given, folder)}
