@@ -219,6 +219,7 @@ async def test_full_disk_leaves_no_output(cli: Cli, args: list[str]) -> None:
     assert after == before
 
 
+@pytest.mark.about_files
 async def test_full_disk_of_the_ledger_is_named(cli: Cli) -> None:
     """SQLite calls it an input/output error; the message does not."""
     write_manifest(cli.folder / "archive.csv", [[one] for one in tencent_ids(20_000)])
