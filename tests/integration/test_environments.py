@@ -200,7 +200,7 @@ async def test_closed_streams_end_no_command(
     "args",
     [
         *(["export", "-o", "o.csv"], ["export", "--format", "jsonl", "-o", "o.jsonl"]),
-        ["ledger", "backup", "o.db"],
+        pytest.param(["ledger", "backup", "o.db"], marks=pytest.mark.about_files),
     ],
     ids=" ".join,
 )
