@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 TESTS ?= tests
 
-.PHONY: help demo test suite lint types soak compat bench pacing lock audit clean
+.PHONY: help demo test suite suite-postgres lint types soak compat bench pacing lock audit clean
 
 help:
 	@echo "make demo    go the whole way once, against a sandbox on this machine, to a report to look at"
 	@echo "make test    format, lint, types, and the whole suite"
-	@echo "make suite   the suite alone"
+	@echo "make suite   the suite alone, on ledgers in files"
+	@echo "make suite-postgres  what concerns ledgers once more, on ledgers in PostgreSQL"
 	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
 	@echo "make compat  the suite on the newest release and pre-release of aiohttp; needs the network"
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
@@ -33,10 +34,19 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/batcher demo
 
-test: lint types suite
+test: lint types suite suite-postgres
 
 suite: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
+
+# Tests whose subject is the sandbox, a manifest, a stream or the network are the same on both databases.
+ELSEWHERE := sandbox* contrib* wheel demo remote discover verify_ids check formats odd_manifests bad_input places \
+	environments streams stalled_stderr terminal logs misplaced_secrets output_targets http_library network \
+	misbehaving_peers unusable_answers unanswered_questions report_in_a_browser
+
+suite-postgres: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --ledger=postgres -n $(JOBS) --dist loadgroup tests/unit/ledger tests/integration tests/crash \
+		$(foreach subject,$(ELSEWHERE),--ignore-glob='*/integration/test_$(subject).py')
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -110,11 +110,14 @@ class Histories(RuleBasedStateMachine):
         """The model, but for recordings whose budget of lost answers or of busy ones was used up."""
         used_up = query(
             self.path / "batcher.db",
-            "SELECT s.file_id, sum(a.outcome = 'reply_lost') AS lost, sum(a.code = 1) AS busy "
+            "SELECT s.file_id, count(CASE WHEN a.outcome = 'reply_lost' THEN 1 END) AS lost, "
+            "count(CASE WHEN a.code = 1 THEN 1 END) AS busy "
             "FROM submissions s JOIN attempts a ON a.submission_id = s.id GROUP BY s.id "
-            "HAVING max(a.task_id IS NOT NULL) = 0 AND (lost >= 5 OR busy >= 5)",
+            "HAVING count(a.task_id) = 0",
         )
-        return self.model | {one: "in_doubt" if lost else "failed" for one, lost, _ in used_up}
+        return self.model | {
+            one: "in_doubt" if lost else "failed" for one, lost, busy in used_up if lost >= 5 or busy >= 5
+        }
 
     def _write(self) -> Path:
         return write_manifest(self.path / "rows.csv", ([one] for one in self.manifest))

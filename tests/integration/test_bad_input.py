@@ -90,6 +90,7 @@ LEDGERS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("case", [*LEDGERS, "a newer one"])
 async def test_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path], case: str) -> None:
     """Every command refuses it with 6, in one message, and leaves it as it is."""
@@ -114,6 +115,7 @@ async def test_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path], c
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     "place",
     [

@@ -61,6 +61,7 @@ def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
+@pytest.mark.about_files
 async def test_check_without_faults_passes(cli: Cli) -> None:
     """Everything is checked, with one call that can start no task, and nothing in the folder changes."""
     async with serving(cli) as sandbox:
@@ -94,6 +95,7 @@ async def test_distribution_of_the_former_name_is_a_warning(cli: Cli) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.about_files
 async def test_check_without_a_ledger_creates_none(cli: Cli) -> None:
     """Before the first run there is no ledger, and none after the check."""
     async with serving(cli, ledger_made=False):
@@ -106,6 +108,7 @@ async def test_check_without_a_ledger_creates_none(cli: Cli) -> None:
         assert tree(cli.folder) == {}
 
 
+@pytest.mark.about_files
 async def test_check_with_several_faults_reports_all(cli: Cli) -> None:
     """Wrong settings, a missing secret, a wrong clock and a file of another kind appear in one report."""
     async with serving(cli, SandboxSettings(clock_offset_s=400), ledger_made=False) as sandbox:
@@ -132,6 +135,7 @@ async def test_check_with_several_faults_reports_all(cli: Cli) -> None:
         assert [entry.file_id for entry in sandbox.log] == ["", ""]
 
 
+@pytest.mark.about_files
 async def test_check_reports_the_source_of_each_setting(cli: Cli) -> None:
     """A flag, a variable, .env, the file of settings, or the default; all of them with -v."""
     async with serving(cli):
@@ -272,6 +276,7 @@ async def test_check_of_an_unknown_host_fails(cli: Cli) -> None:
     assert found["DNS"]["text"].startswith("nobody.invalid: ")
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -460,6 +465,7 @@ async def test_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Path]
         assert f"a run now to AppId {SANDBOX_APP_ID} and the ZEGO cloud" in found["ledger"]["text"]
 
 
+@pytest.mark.about_files
 async def test_check_of_an_older_schema_reports_it_and_leaves_it(cli: Cli) -> None:
     """The next run would upgrade the ledger; the check does not."""
     async with serving(cli, ledger_made=False):
@@ -489,6 +495,7 @@ def _damaged(path: Path) -> None:
     path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -512,6 +519,7 @@ async def test_check_of_an_unusable_ledger_fails(
         assert tree(cli.folder) == before
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     ("ledger", "about"), [("gone/batcher.db", "ledger"), ("postgresql://u:hidden@h/d", "ledger")]
 )
@@ -523,6 +531,7 @@ async def test_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about: s
         assert "hidden" not in str(found)
 
 
+@pytest.mark.about_files
 async def test_check_after_a_killed_run_reads_its_log(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The log that a killed run has left counts, and stays for the next run."""
     archive = manifest(tencent_ids(40))
@@ -561,6 +570,7 @@ def test_disk_is_held_against_the_open_work(free: int, open_submissions: int, le
     assert (disk_finding(room, None).level is CheckLevel.FAIL) == (free < 16 * MIB), "before the first run"
 
 
+@pytest.mark.about_files
 async def test_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The disk must have room for the submissions that are loaded and not sent."""
     assert (await cli("load", manifest(tencent_ids(30)), *PICTURES)).code == 0

@@ -122,6 +122,7 @@ def test_proxy_and_unit_agree() -> None:
     assert f"http://127.0.0.1:{port}{HEALTH}" in text
 
 
+@pytest.mark.about_files
 async def test_unit_command_receives_a_callback(cli: Cli) -> None:
     """Started as the unit says, in an empty folder: it makes the ledger, records a callback, and stops."""
     service = unit_of(SERVICE)["Service"]

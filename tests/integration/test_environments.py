@@ -36,6 +36,7 @@ def _latin_1(folder: Path) -> dict[str, str]:
     return {"LC_ALL": "en_US.ISO-8859-1", "LOCPATH": str(place), "PYTHONUTF8": "0"}
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("locale", ["C", "ISO-8859-1"])
 async def test_files_are_utf_8_in_every_locale(cli: Cli, locale: str) -> None:
     """Settings, manifest, metrics and ledger are the same files as in a locale of UTF-8."""
@@ -334,7 +335,7 @@ async def test_closed_streams_end_no_command(
     "args",
     [
         *(["export", "-o", "o.csv"], ["export", "--format", "jsonl", "-o", "o.jsonl"]),
-        ["ledger", "backup", "o.db"],
+        pytest.param(["ledger", "backup", "o.db"], marks=pytest.mark.about_files),
     ],
     ids=" ".join,
 )
@@ -353,6 +354,7 @@ async def test_full_disk_leaves_no_output(cli: Cli, args: list[str]) -> None:
     assert after == before
 
 
+@pytest.mark.about_files
 async def test_full_disk_of_the_ledger_is_named(cli: Cli) -> None:
     """SQLite calls it an input/output error; the message does not."""
     write_manifest(cli.folder / "archive.csv", [[one] for one in tencent_ids(20_000)])

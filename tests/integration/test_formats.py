@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import NO_LIMIT, PICTURES, Cli, serving, tencent_ids
-from support.ledger_place import is_there
+from support.ledger_place import is_there, with_paths
 from support.ledger_sql import query
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
 from support.raw_workbooks import excel, ods, row, text
@@ -157,7 +157,7 @@ async def test_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) ->
         stderr=asyncio.subprocess.PIPE,
     )
     _, stderr = await process.communicate()
-    assert (process.returncode, stderr.decode()) == (0, f"new ledger {tmp_path / 'batcher.db'}\n")
+    assert (process.returncode, with_paths(stderr.decode())) == (0, f"new ledger {tmp_path / 'batcher.db'}\n")
     assert query(tmp_path / "batcher.db", "SELECT count(*) FROM submissions") == [(300,)]
 
 

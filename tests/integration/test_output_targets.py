@@ -15,6 +15,8 @@ from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
 
 from batcher.ledger.conditions import REVISIONS
 
+pytestmark = pytest.mark.about_files
+
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 
 WRITERS: dict[str, tuple[str, ...]] = {

@@ -108,6 +108,7 @@ BYTES = os.fsdecode(b"\xff\xc4")
 """A name that is not UTF-8, as GBK archives leave behind."""
 
 
+@pytest.mark.about_files
 async def test_names_that_are_not_utf_8_work_everywhere(cli: Cli) -> None:
     """A manifest, a ledger and a folder may have any name: requests, ledger and output are right."""
     folder = cli.folder / BYTES

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from support.cli import DEADLINE_S, PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_place import ledger_option
 from support.terminal import CONTROL, Terminal, shown, too_wide
 
 from batcher.sandbox import Fault, SandboxSettings
@@ -29,6 +30,7 @@ async def test_help_is_legible_on_light_and_on_dark(cli: Cli, columns: int, wide
     assert max(map(cell_len, terminal.lines)) == widest
 
 
+@pytest.mark.about_files
 async def test_problems_are_wrapped_on_a_terminal_alone(cli: Cli) -> None:
     """A terminal gets lines that fit, with no word torn; a file gets one line for each problem."""
     ledger = "归档/" + "很长的文件夹名字" + "/录像.db"
@@ -81,7 +83,8 @@ async def test_next_commands_can_be_pasted(cli: Cli, manifest: Callable[..., Pat
     assert code == 0
     _, _, command = CONTROL.sub("", terminal.text).partition("for results")
     assert shlex.split(command.replace("\\\n", " ").splitlines()[0]) == [
-        *("batcher", "export", str(archive), "-o", "results.csv")
+        *("batcher", "export", *shlex.split(ledger_option(cli.folder / "batcher.db"))),
+        *(str(archive), "-o", "results.csv"),
     ]
 
 

@@ -20,7 +20,15 @@ from typing import Any
 
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 from support.forking import Clock, ForkedProcess, Forker
-from support.ledger_place import copy_ledger, empty_ledger, is_there, placed, placed_variable, with_paths
+from support.ledger_place import (
+    copy_ledger,
+    empty_ledger,
+    is_there,
+    patient,
+    placed,
+    placed_variable,
+    with_paths,
+)
 
 DEADLINE_S = 90.0
 """How long one command may take before a test gives up on it, on a machine that has much else to do."""
@@ -140,6 +148,8 @@ class Cli:
                 environment.setdefault(
                     "BATCHER_TIMEOUT", f"{30 * self.speed:.0f}"
                 )  # of the machine's seconds
+                words = [patient(word, self.speed) for word in words]
+                environment = {name: patient(text, self.speed) for name, text in environment.items()}
             process = await forker().start(words, self.folder, environment, clock)
         else:
             process = await asyncio.create_subprocess_exec(

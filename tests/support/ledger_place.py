@@ -11,6 +11,7 @@ import atexit
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -194,10 +195,18 @@ def placed_variable(given: str | None, folder: Path) -> dict[str, str]:
         return {} if given is None else {"BATCHER_LEDGER": given}
     files = [folder / ".env", folder / "batcher.toml"]
     if given is None and any(
-        re.search("(?im)^(batcher_)?ledger *=", file.read_text()) for file in files if file.exists()
+        re.search("(?im)^(batcher_)?ledger *=", file.read_text("utf-8", "replace"))
+        for file in files
+        if file.exists()
     ):
         return {}
     return {"BATCHER_LEDGER": _url("batcher.db" if given is None else given, folder)}
+
+
+def patient(text: str, speed: float) -> str:
+    """The URL of a ledger, for a command whose clocks are fast and whose server is not; or the text."""
+    is_url = text.startswith("postgresql:") and "connect_timeout" not in text
+    return f"{text}&connect_timeout={10 * speed:.0f}" if is_url else text
 
 
 def _url(ledger: str, folder: Path) -> str:
@@ -206,12 +215,25 @@ def _url(ledger: str, folder: Path) -> str:
     return ledger_text(folder / ledger.removeprefix("sqlite:///"))
 
 
+def ledger_option(ledger: Path) -> str:
+    """What a command that is offered says of a ledger; nothing for a file at the usual place."""
+    return f" -l {shlex.quote(str(name_of(ledger)))}" if _schemas else ""
+
+
+def remove_ledger(ledger: Path) -> None:
+    """Remove a ledger."""
+    if server := the_server():
+        server.drop_schema(schema_of(ledger))
+    else:
+        ledger.unlink()
+
+
 def with_paths(text: str) -> str:
     """The output of a command, with the paths of its ledgers instead of their names in PostgreSQL."""
     if server := the_server():
         assert server.password not in text
         for name, path in _schemas[0].paths.items():
-            text = text.replace(str(name), str(path))
+            text = text.replace(f"'{name}'", str(path)).replace(str(name), str(path))
     return text
 
 

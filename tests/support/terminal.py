@@ -99,8 +99,8 @@ class Terminal:
 
 
 def too_wide(lines: Sequence[str], columns: int) -> list[str]:
-    """Lines that a terminal would break; the path of the test's own folder does not count."""
-    return [line for line in lines if cell_len(OWN_FOLDER.sub("", line)) > columns]
+    """Lines that a terminal would break; the place of the test's own folder and ledger does not count."""
+    return [line for line in lines if cell_len(OWN_LEDGER.sub("", OWN_FOLDER.sub("", line))) > columns]
 
 
 async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> tuple[int, Terminal]:
@@ -111,3 +111,6 @@ async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> t
 
 OWN_FOLDER = re.compile(r"/\S*/pytest-\d+/(?:popen-gw\d+/)?[^/\s]+")
 """The folder of a test, which is long."""
+
+OWN_LEDGER = re.compile(r"'?postgresql://\S+")
+"""A ledger of a test in PostgreSQL, which is long too."""

@@ -20,7 +20,7 @@ from batcher.errors import LedgerBusy, LedgerError
 from batcher.ledger.connection import Access
 from batcher.ledger.holding import Holder, LockClient, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
-from batcher.ledger.process_identity import has_surely_ended, this_process
+from batcher.ledger.process_identity import this_process
 from batcher.ledger.shared_runs import NOW_MS, TTL_S
 from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
@@ -44,7 +44,10 @@ _RENEW = f"UPDATE duties SET leased_until_ms = {NOW_MS} + :ttl_ms WHERE name = :
 
 _RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token = :token"
 
-_HOLDER = "SELECT holder, process FROM duties WHERE name = :name"
+_HOLDER = "SELECT holder, process, token FROM duties WHERE name = :name"
+
+_held: set[tuple[str, str, int]] = set()
+"""The leases of this process: ledger, duty and token."""
 
 
 class Lease:
@@ -59,6 +62,8 @@ class Lease:
         self._token = token
         self._lost: LedgerError | None = None
         self._released = threading.Event()
+        self._key = (str(name), duty, token)
+        _held.add(self._key)
         self._thread = threading.Thread(target=self._keep, name=f"lease-{duty}", daemon=True)
         self._thread.start()
 
@@ -80,7 +85,8 @@ class Lease:
             return
         self._released.set()
         self._thread.join()
-        with contextlib.suppress(LedgerError):  # then it ends with its time
+        _held.discard(self._key)
+        with contextlib.suppress(LedgerError):  # then it ends with its time, or when this process takes it
             self._connection.run(_RELEASE, name=self._duty, token=self._token)
         self._connection.close()
 
@@ -161,7 +167,7 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
     """Try to take a duty: returns its token, or who has it."""
     duty = client.purpose.name.lower()
     row = connection.row(_HOLDER, name=duty)
-    ended = row.process if row is not None and has_surely_ended(row.process) else None
+    ended = row.process if row is not None and _is_left_over(connection, duty, row) else None
     taken = connection.row(
         _TAKE,
         name=duty,
@@ -174,6 +180,12 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
         return None, int(taken.token)
     row = connection.row(_HOLDER, name=duty)
     return (None if row is None else _read(row.holder)), None
+
+
+_HOLDER = "SELECT holder, process, token FROM duties WHERE name = :name"
+
+_held: set[tuple[str, str, int]] = set()
+"""The leases of this process: ledger, duty and token."""
 
 
 def _written(holder: Holder) -> str:
