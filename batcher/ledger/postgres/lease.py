@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from batcher.errors import LedgerBusy, LedgerError
 from batcher.ledger.connection import Access
-from batcher.ledger.holding import Holder, LockClient, busy_text, named
+from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
 from batcher.ledger.process_identity import has_surely_ended, this_process
 from batcher.ledger.shared_runs import NOW_MS, TTL_S
@@ -45,6 +45,8 @@ _RENEW = f"UPDATE duties SET leased_until_ms = {NOW_MS} + :ttl_ms WHERE name = :
 _RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token = :token"
 
 _HOLDER = "SELECT holder, process FROM duties WHERE name = :name"
+
+_HELD = f"SELECT name, holder, process FROM duties WHERE leased_until_ms > {NOW_MS} ORDER BY name"  # noqa: S608
 
 
 class Lease:
@@ -174,6 +176,16 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
         return None, int(taken.token)
     row = connection.row(_HOLDER, name=duty)
     return (None if row is None else _read(row.holder)), None
+
+
+def holders_of_duties(connection: PostgresConnection) -> dict[Purpose, Holder]:
+    """Return who has the duties that are held at this moment."""
+    purposes = {purpose.name.lower(): purpose for purpose in Purpose}
+    return {
+        purposes[row.name]: _read(row.holder)
+        for row in connection.rows(_HELD)
+        if row.name in purposes and not has_surely_ended(row.process)
+    }
 
 
 def _written(holder: Holder) -> str:

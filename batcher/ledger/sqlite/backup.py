@@ -73,7 +73,7 @@ def back_up(
         try:
             with renamed_when_whole(copy_path, target, mode=0o600):
                 _copy(source, copy_path, target, on_progress)
-            _sync(target.parent)
+            synced(target.parent)
         except OSError as exc:
             raise unwritable(exc, str(target), target) from exc
     return target.stat().st_size
@@ -109,11 +109,12 @@ def _copied(source: SqliteConnection, copy_path: Path, progress: Callable[[int, 
         source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
         found = str(copy.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    _sync(copy_path)
+    synced(copy_path)
     return found
 
 
-def _sync(path: Path) -> None:
+def synced(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -198,9 +199,9 @@ def _swap(path: Path, copy_path: Path, now: datetime) -> Path | None:
         if exists(old := path.with_name(path.name + log)):
             old.rename(kept.with_name(kept.name + log))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    _sync(path.parent)
+    synced(path.parent)
     copy_path.rename(path)
-    _sync(path.parent)
+    synced(path.parent)
     return kept if had_one else None
 
 
