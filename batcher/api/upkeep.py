@@ -1,4 +1,4 @@
-"""Upkeep of a ledger: inspect, verify, repair, back up, restore, prune and vacuum.
+"""Upkeep of a ledger: inspect, verify, repair, back up, restore, copy, prune and vacuum.
 
 Called by programs and by ``batcher ledger``. Functions that only read work while a run writes, and are
 synchronous: a program with an event loop calls them in a thread. Functions that write hold the ledger's lock;
@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batcher.api.locks import ledger_lock
+from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.config.ledger_names import AnyLedger, ledger_file, ledger_named
+from batcher.errors import BatcherError
 from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.cancellation import noting_cancellation
+from batcher.ledger.copy import Copied, copy
 from batcher.ledger.database import database_of
 from batcher.ledger.holding import Hold, LockClient, Purpose
 from batcher.ledger.inspect import inspect
@@ -28,6 +32,8 @@ from batcher.ledger.sqlite.alone import open_to_itself
 from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.verify import repair, verify
+from batcher.ledger.writer import shielded
+from batcher.model.events import Message, OnEvent, ignore_event
 from batcher.model.ledger_name import LedgerName
 from batcher.model.records import Inspected
 
@@ -179,6 +185,58 @@ async def restore_ledger(
             lock = locks[purpose] if locks else await ledger_lock(place, purpose=purpose)
             held.enter_context(lock)
         return restore(place, source, on_progress, now=datetime.now(UTC))
+
+
+async def copy_ledger(
+    source: AnyLedger,
+    target: AnyLedger,
+    *,
+    sender: str = PROGRAM,
+    wait_s: float | None = None,
+    on_event: OnEvent = ignore_event,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Copied:
+    """Copy a ledger to a new place: between files and PostgreSQL in both directions, or within one kind.
+
+    All rows keep their ids. The copy is compared with the source row by row and verified before it appears.
+    No other process may write the source meanwhile.
+
+    Args:
+        source: the ledger; it stays as it is.
+        target: a path without a file, or a schema without a ledger.
+        sender: how other processes name the one that holds the ledger.
+        wait_s: how long to wait for another holder; None where nothing can be waited for.
+        on_event: called once when there is something to wait for.
+        on_progress: called now and then with what is being done.
+
+    Raises:
+        LedgerBusy: another process writes the source, or is about to make the target.
+        LedgerError: the source is missing or not whole, or the target cannot be made.
+        BatcherError: there is a ledger at the target.
+    """
+    read, written = ledger_named(source), ledger_named(target)
+    database_of(read).check_there()
+    async with await open_for_reading(read):
+        pass  # an older schema is upgraded
+    async with AsyncExitStack() as held:
+        if not database_of(written).is_shared:
+            held.enter_context(await ledger_lock(written, sender, wait_s, on_event))
+        client = LockClient(sender, wait_s, lambda text: on_event(Message(text)))
+        with noting_cancellation(f"{read}: stopped while waiting for another process"):
+            held.enter_context(await database_of(read).take_alone(client))
+        stopped = threading.Event()
+
+        def progress(text: str) -> None:
+            if stopped.is_set():
+                raise BatcherError(f"{written}: the copy was stopped, and is not there")
+            on_progress(text)
+
+        def stop(copying: asyncio.Future[Copied]) -> None:
+            stopped.set()
+            copying.add_done_callback(lambda done: done.exception())
+
+        copying = asyncio.ensure_future(asyncio.to_thread(copy, read, written, progress))
+        return await shielded(copying, stop)
 
 
 async def count_prunable(path: AnyLedger, before: datetime) -> Pruned:

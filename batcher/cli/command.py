@@ -28,6 +28,7 @@ from batcher.cli.terminal.help_style import Command, Group
 from batcher.cli.terminal.logging_setup import attach, say_defect, trace_of
 from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
 from batcher.exit_codes import ExitCode
+from batcher.model.ledger_name import LedgerName, PostgresName
 
 if TYPE_CHECKING:
     from batcher.cli.announcer import Announcer
@@ -148,6 +149,7 @@ class Invocation:
             self.console.warn("; ".join(warning))
         self.console.configure(self.examined.settings)
         settings = self.examined.checked()
+        self.ledger(settings.ledger)
         check_files(self.given, settings)
         settings, too_few = within_descriptors(self.name, settings, self.given)
         if too_few is not None:
@@ -155,6 +157,19 @@ class Invocation:
         if reads_stdin(self.given) and sys.stdin is not None and sys.stdin.isatty():
             self.console.note("Reading the manifest from this terminal, line by line. End it with Ctrl-D")
         return settings
+
+    def ledger(self, text: str) -> LedgerName:
+        """Return the ledger that a text names; its password is kept out of everything that is written.
+
+        Raises:
+            SettingsError: it names none.
+        """
+        from batcher.config.ledger_names import ledger_named
+
+        name = ledger_named(text)
+        if isinstance(name, PostgresName) and (password := name.parameters.get("password")):
+            self.console.redaction.learn(str(password))
+        return name
 
     @cached_property
     def account(self) -> Account:

@@ -174,6 +174,14 @@ class Connection(ABC):
         """
 
     @abstractmethod
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert many rows as they are, their ids included."""
+
+    @abstractmethod
+    def count_on(self, tables: Sequence[str]) -> None:
+        """Let the next id of each table follow the largest one that was inserted with its row."""
+
+    @abstractmethod
     def column_names(self, table: str) -> set[str]:
         """Return the names of a table's columns."""
 

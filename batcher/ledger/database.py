@@ -6,6 +6,7 @@ Called by everything that opens a ledger. Only :func:`database_of` knows which d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -86,6 +87,24 @@ class Database(Protocol):
         Raises:
             NotALedger: something else is there.
             LedgerTooNew: a newer batcher has written it.
+        """
+
+    def new(self) -> AbstractContextManager[Connection]:
+        """Make a ledger without rows where there is none, in one transaction that the block takes part in.
+
+        When the block raises, or the process ends, there is no ledger.
+
+        Raises:
+            NotALedger: something else is there.
+            LedgerError: nothing can be made there.
+        """
+
+    async def take_alone(self, client: LockClient) -> AbstractContextManager[object]:
+        """Keep every other process from writing an existing ledger, to send, to track or to fetch.
+
+        Raises:
+            LedgerBusy: another process does.
+            LedgerError: it cannot be held.
         """
 
     def check_can_upgrade(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from batcher.errors import LedgerError
 from batcher.ledger.conditions import NO_CODE, NO_RUN
 from batcher.ledger.connection import Access, Connection
-from batcher.ledger.database import FIRST_FINDINGS, Check, database_of
+from batcher.ledger.database import FIRST_FINDINGS, Check, Database, database_of
 from batcher.ledger.schema_version import revision_of
 from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 from batcher.model.ledger_name import LedgerName
@@ -97,16 +97,23 @@ def verify(ledger: LedgerName, on_progress: Callable[[str, float], None]) -> Ite
     database = database_of(ledger)
     with database.open_existing() as connection:
         revision_of(connection)
-        checks: dict[str, Check] = {
-            **database.checks(),
-            "tallies": _tally_findings,
-            "states and attempts": _contradictions,
-        }
-        if "task_tallies" in connection.table_names():  # an older schema has no tasks
-            checks["tasks"] = _task_findings
         with connection.transaction():  # one moment of the ledger, also during a run
-            for what, check in checks.items():
-                yield from _watched(connection, what, on_progress, check)
+            yield from findings_of(connection, database, on_progress)
+
+
+def findings_of(
+    connection: Connection, database: Database, on_progress: Callable[[str, float], None]
+) -> Iterator[str]:
+    """Check a ledger within an open transaction; see :func:`verify`."""
+    checks: dict[str, Check] = {
+        **database.checks(),
+        "tallies": _tally_findings,
+        "states and attempts": _contradictions,
+    }
+    if "task_tallies" in connection.table_names():  # an older schema has no tasks
+        checks["tasks"] = _task_findings
+    for what, check in checks.items():
+        yield from _watched(connection, what, on_progress, check)
 
 
 def repair(ledger: LedgerName) -> None:

@@ -207,7 +207,7 @@ async def test_restore_of_older_schema_is_upgraded_by_the_next_command(cli: Cli)
     assert (await cli("status")).code == 0
 
 
-@pytest.mark.parametrize("step", ["rename", "_sync"])
+@pytest.mark.parametrize("step", ["rename", "synced"])
 async def test_restore_cut_off_between_its_steps_is_noticed(
     cli: Cli, ledger: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

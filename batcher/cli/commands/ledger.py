@@ -56,7 +56,7 @@ def ledger_info(
     if json:
         call.console.data(info_json(found))
     else:
-        call.console.show(*info_lines(found, call.console.width))
+        call.console.show(*"\n".join(info_lines(found, call.console.width)).split("\n"))
     return ExitCode.DONE
 
 
@@ -164,6 +164,45 @@ async def ledger_restore(
         )
     else:
         console.note(f"new ledger {path}")
+    return ExitCode.DONE
+
+
+@command("copy", group=group, options={"wait_lock": o.LOCKED["wait_lock"], **o.WITHOUT_LEDGER})
+async def ledger_copy(
+    call: Invocation,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The ledger: a path or URL.")],
+    place: Annotated[
+        str, typer.Argument(metavar="TARGET", help="The copy to make: a path or URL without a ledger.")
+    ],
+) -> int:
+    """Copy a ledger to another place: from a file to PostgreSQL, back, or between two of a kind.
+
+    All rows keep their ids. The copy is compared with the source row by row and verified before it appears:
+    it is whole, or there is none. Nothing may write the source meanwhile. Afterwards use one of the two:
+    a run on each would send everything twice.
+
+    Exit codes: 0; 2 settings, or TARGET has a ledger; 5 a run, load, track or fetch works on SOURCE;
+    6 SOURCE is missing or not whole, or TARGET cannot be made.
+
+    Example:  batcher ledger copy batcher.db postgresql://batcher@db/batcher
+    """
+    from batcher.api.upkeep import copy_ledger
+    from batcher.cli.signals import Signals
+
+    settings, console = call.settings, call.console
+    read, written = call.ledger(source), call.ledger(place)
+    lines = ProgressLines(console)
+    with Signals() as signals, signals.interrupting(f"{written}: the copy was stopped, and is not there"):
+        done = await copy_ledger(
+            read,
+            written,
+            sender="batcher ledger copy",
+            wait_s=settings.wait_lock,
+            on_event=console.on_event,
+            on_progress=lambda text: lines.show(lambda: text),
+        )
+    console.say(f"{written}: copied from {read}, {count(done.total, 'row')}, compared and whole")
+    console.note("from now on use one of the two: a run on each would send what is open twice")
     return ExitCode.DONE
 
 

@@ -7,7 +7,7 @@ that a statement depends on is set with the transaction there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
@@ -59,7 +59,7 @@ class PostgresConnection(Connection):
         super().__init__(name)
         self.schema = name.schema
         self.driver = driver
-        self._name = name
+        self.postgres_name = name
         self._access = access
         self._beginning = _beginning(name, access)
         self._transaction_id: int | None = None
@@ -81,7 +81,7 @@ class PostgresConnection(Connection):
         The old session may still be committing: its outcome is waited for, never guessed.
         """
         self.driver.close()
-        self.driver = _connected(self._name, self._access)
+        self.driver = _connected(self.postgres_name, self._access)
         asked = self._transaction_id
         while asked is not None:
             status = self.value("SELECT pg_xact_status(CAST(:id AS xid8))", id=str(asked))
@@ -104,6 +104,20 @@ class PostgresConnection(Connection):
         self.run(f"DROP TABLE IF EXISTS pg_temp.{table}")
         self.run(f"CREATE TEMP TABLE {table} ({identity}, {columns}) ON COMMIT DROP")
 
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert many rows as they are."""
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(self.schema, table), names)
+        with self._translated(), self.driver.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def count_on(self, tables: Sequence[str]) -> None:
+        """Let the sequence of each table continue after its largest id."""
+        for table in tables:
+            place = f"pg_get_serial_sequence('{self.schema}.{table}', 'id')"
+            self.run(f"SELECT setval({place}, max(id)) FROM {table} HAVING max(id) IS NOT NULL")  # noqa: S608
+
     def table_names(self) -> set[str]:
         """Return the names of all tables of the schema."""
         query = "SELECT tablename AS name FROM pg_tables WHERE schemaname = :schema"
@@ -124,7 +138,7 @@ class PostgresConnection(Connection):
 
     def wait_for_locks(self, seconds: float) -> None:
         """Set how long the next statements wait for a lock of another session."""
-        if not self._name.through_pgbouncer:
+        if not self.postgres_name.through_pgbouncer:
             self.run(f"SET lock_timeout = '{int(seconds * 1000)}ms'")
 
     def interrupt(self) -> None:
@@ -136,7 +150,7 @@ class PostgresConnection(Connection):
         self.driver.close()
 
     def _execute(self, statement: str, values: dict[str, object]) -> Cursor:
-        if self._name.through_pgbouncer and not self.in_transaction:
+        if self.postgres_name.through_pgbouncer and not self.in_transaction:
             with self.transaction():
                 return self._execute(statement, values)
         text, parameters = in_postgres(statement, values)
@@ -146,7 +160,7 @@ class PostgresConnection(Connection):
         return cast("Cursor", self.driver.execute(text.encode(), parameters))
 
     def _translated(self) -> AbstractContextManager[None]:
-        return translated(self._name)
+        return translated(self.postgres_name)
 
     def _begin(self) -> None:
         self._transaction_id = None
@@ -208,12 +222,17 @@ def _connecting(name: PostgresName) -> Iterator[None]:
         raise LedgerUnreachable(f"{name}: the URL cannot be used: {exc}") from exc
 
 
+def writing(name: PostgresName) -> str:
+    """Return how the sessions that write a ledger name themselves: others see by it that they are there."""
+    return f"batcher writes {name.schema}"[:63]
+
+
 def _connected(name: PostgresName, access: Access) -> psycopg.Connection[Any]:
     with _connecting(name):
         driver = psycopg.connect(
             **{
                 "connect_timeout": CONNECT_TIMEOUT_S,
-                "application_name": "batcher",
+                "application_name": writing(name) if access is Access.WRITE else "batcher",
                 "client_encoding": "UTF8",
                 **_KEPT_ALIVE,
                 **name.parameters,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from batcher.errors import LedgerError
+from batcher.errors import LedgerError, NotALedger
 from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import Check
 from batcher.ledger.holding import Hold, Holder, LockClient, Purpose
+from batcher.ledger.postgres.alone import take_alone
 from batcher.ledger.postgres.connection import PostgresConnection, connect, has_ledger, open_existing
 from batcher.ledger.postgres.errors import translated
 from batcher.ledger.postgres.lease import SharedHold, take_duty
@@ -69,6 +71,23 @@ class PostgresDatabase:
                 )
                 with translated(self.name):
                     upgrade(connection, engine)
+
+    @contextmanager
+    def new(self) -> Iterator[Connection]:
+        """Make a ledger without rows, in one transaction."""
+        with connect(self.name, Access.WRITE) as connection:
+            _check_server(connection, self.name)
+            with connection.transaction():
+                connection.run("SET LOCAL idle_in_transaction_session_timeout = 0")
+                connection.alone_in("making the ledger")
+                _check_empty(connection)
+                _create(connection)
+                yield connection
+                connection.run(f"ANALYZE {', '.join(sorted(connection.table_names()))}")
+
+    async def take_alone(self, client: LockClient) -> PostgresConnection:
+        """Keep every other process from writing."""
+        return await take_alone(self.name, client)
 
     def check_can_upgrade(self) -> None:
         """Make sure that this process may upgrade the schema: the server knows."""
@@ -193,10 +212,25 @@ def _make(connection: PostgresConnection) -> None:
     with connection.transaction():
         connection.alone_in("making the ledger")
         if not has_ledger(connection):
-            _make_schema(connection)
-            create(connection, "postgresql")
-            for statement in _TUNED:
-                connection.run(statement)
+            _create(connection)
+
+
+def _create(connection: PostgresConnection) -> None:
+    _make_schema(connection)
+    create(connection, "postgresql")
+    for statement in _TUNED:
+        connection.run(statement)
+
+
+def _check_empty(connection: PostgresConnection) -> None:
+    """Refuse a schema that has tables of another program's under the names of ours."""
+    from batcher.ledger.schema import metadata  # slow to import
+
+    if others := connection.table_names() & {"alembic_version", *metadata.tables} - {"duties"}:
+        raise NotALedger(
+            f"{connection.name}: this schema has tables of another program ({', '.join(sorted(others))}); "
+            "choose another schema"
+        )
 
 
 def _make_schema(connection: PostgresConnection) -> None:

@@ -35,14 +35,15 @@ def _storable(value: object) -> object:
     Only names of files that are not UTF-8 contain half characters (lone surrogates). Both become escapes.
     """
     if isinstance(value, str):
-        return _whole(str(value))
+        return whole_text(str(value))
     if isinstance(value, list | tuple):
         text = json.dumps(value)
         return json.dumps(_whole_texts(value)) if "\\ud" in text or "\\u0000" in text else text
     return value
 
 
-def _whole(text: str) -> str:
+def whole_text(text: str) -> str:
+    """Return a text without NUL and half characters."""
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode()
     return text.replace("\0", "\\x00") if "\0" in text else text
@@ -51,7 +52,7 @@ def _whole(text: str) -> str:
 def _whole_texts(value: object) -> object:
     match value:
         case str():
-            return _whole(value)
+            return whole_text(value)
         case list() | tuple():
             return [_whole_texts(item) for item in value]
         case dict():

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from batcher.errors import LedgerBusy, LedgerError
-from batcher.ledger.connection import Access
-from batcher.ledger.holding import Holder, LockClient, busy_text, named
+from batcher.ledger.connection import Access, ResultRow
+from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
-from batcher.ledger.process_identity import this_process
+from batcher.ledger.process_identity import has_surely_ended, this_process
 from batcher.ledger.shared_runs import NOW_MS, TTL_S
 from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
@@ -48,6 +48,8 @@ _HOLDER = "SELECT holder, process, token FROM duties WHERE name = :name"
 
 _held: set[tuple[str, str, int]] = set()
 """The leases of this process: ledger, duty and token."""
+
+_HELD = f"SELECT name, holder, process FROM duties WHERE leased_until_ms > {NOW_MS} ORDER BY name"  # noqa: S608
 
 
 class Lease:
@@ -182,10 +184,21 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
     return (None if row is None else _read(row.holder)), None
 
 
-_HOLDER = "SELECT holder, process, token FROM duties WHERE name = :name"
+def _is_left_over(connection: PostgresConnection, duty: str, row: ResultRow) -> bool:
+    """Return whether the process of a duty has ended, or is this one and has given it up unrecorded."""
+    if row.process and row.process == this_process():
+        return (str(connection.name), duty, row.token) not in _held
+    return has_surely_ended(row.process)
 
-_held: set[tuple[str, str, int]] = set()
-"""The leases of this process: ledger, duty and token."""
+
+def holders_of_duties(connection: PostgresConnection) -> dict[Purpose, Holder]:
+    """Return who has the duties that are held at this moment."""
+    purposes = {purpose.name.lower(): purpose for purpose in Purpose}
+    return {
+        purposes[row.name]: _read(row.holder)
+        for row in connection.rows(_HELD)
+        if row.name in purposes and not has_surely_ended(row.process)
+    }
 
 
 def _written(holder: Holder) -> str:

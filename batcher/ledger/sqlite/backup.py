@@ -73,7 +73,7 @@ def back_up(
         try:
             with renamed_when_whole(copy_path, target, mode=0o600):
                 _copy(source, copy_path, target, on_progress)
-            _sync(target.parent)
+            synced(target.parent)
         except OSError as exc:
             raise unwritable(exc, str(target), target) from exc
     return target.stat().st_size
@@ -117,11 +117,12 @@ def _copied(source: SqliteConnection, copy_path: Path, progress: Callable[[int, 
         for end in ("-wal", "-shm", "-journal"):
             copy_path.with_name(copy_path.name + end).unlink(missing_ok=True)
         raise
-    _sync(copy_path)
+    synced(copy_path)
     return found
 
 
-def _sync(path: Path) -> None:
+def synced(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -206,9 +207,9 @@ def _swap(path: Path, copy_path: Path, now: datetime) -> Path | None:
         if exists(old := path.with_name(path.name + log)):
             old.rename(kept.with_name(kept.name + log))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    _sync(path.parent)
+    synced(path.parent)
     copy_path.rename(path)
-    _sync(path.parent)
+    synced(path.parent)
     return kept if had_one else None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import Check
-from batcher.ledger.holding import Hold, Holder, LockClient
+from batcher.ledger.holding import Hold, Holder, LockClient, Purpose
 from batcher.ledger.schema_version import create, is_up_to_date, upgrade
 from batcher.ledger.sqlite.connection import SqliteConnection, connect, open_existing
 from batcher.ledger.sqlite.disk import LedgerDisk, check_room, network_file_system, room
@@ -15,6 +17,7 @@ from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file, check_place, exists, is_missing
 from batcher.ledger.sqlite.integrity import file_findings, reference_findings, sizes, storage
 from batcher.ledger.sqlite.lock import lock_holder, take_lock
+from batcher.ledger.sqlite.new_file import new_file
 from batcher.ledger.sqlite.read_only import check_can_upgrade
 from batcher.model.records import Room
 
@@ -58,6 +61,17 @@ class SqliteDatabase:
                 engine = create_engine("sqlite://", creator=lambda: connection.driver, poolclass=StaticPool)
                 with translated(self.name):
                     upgrade(connection, engine)
+
+    def new(self) -> AbstractContextManager[Connection]:
+        """Make a ledger without rows, which takes its name once it is whole."""
+        return new_file(self.name)
+
+    async def take_alone(self, client: LockClient) -> ExitStack:
+        """Take the locks of all purposes."""
+        with ExitStack() as held:
+            for purpose in Purpose:
+                held.enter_context(await take_lock(self.name, replace(client, purpose=purpose)))
+            return held.pop_all()
 
     def check_can_upgrade(self) -> None:
         """Make sure that this process may upgrade the schema."""
