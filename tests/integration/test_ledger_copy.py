@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, said, serving, tencent_ids, until
+from support.cli import PICTURES, Cli, said, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.locked import flocked
 from support.postgres_server import PostgresServer
 
