@@ -22,6 +22,9 @@ from batcher.model.outcome import Settlement
 from batcher.model.submission import Claim, RunId
 from batcher.report.formatting import count
 
+STANDING_BY_S = 0.5
+"""Seconds between two reports of a run without a share: it begins as soon as there is one."""
+
 LOOK_FOR_LOST_S = 5.0
 """Seconds between two looks for runs that are lost."""
 
@@ -102,7 +105,7 @@ class Sharing:
         """Report until cancelled, and look for lost runs."""
         looked = boottime()
         while True:
-            await asyncio.sleep(BEAT_EVERY_S)
+            await asyncio.sleep(BEAT_EVERY_S if self._lease.share(boottime()) else STANDING_BY_S)
             await self._report()
             if boottime() - looked >= LOOK_FOR_LOST_S:
                 looked = boottime()
