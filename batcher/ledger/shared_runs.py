@@ -35,6 +35,15 @@ RETURNING leased_until_ms > {NOW_MS} AS extended
 """  # noqa: S608 - ours
 """A lease that has ended stays ended: others may have its share. Only a report of the share revives it."""
 
+REPLY_WITHIN_S = 0.7 * TTL_S
+"""How long a run waits for a reply of the server before it connects anew: shorter than its lease."""
+
+READ_WITHIN_S = 60.0
+"""The same for what a run only reads; nothing that is sent waits for it."""
+
+_COMMITTED_SEQ = "SELECT seq FROM runs WHERE id = :run_id FOR UPDATE"
+"""The lock waits for a session that was cut off and may still be committing."""
+
 _REVIVE = """
 UPDATE runs SET seq = :seq, lost_at_ms = NULL, ended_at_ms = NULL, reason = NULL
 WHERE id = :run_id AND seq = :confirmed
@@ -152,11 +161,15 @@ class Membership:
     Args:
         renewed: called with the moment before each renewal, once it is committed.
         clock: seconds that count the time a machine sleeps.
+
+    Attributes:
+        is_forgotten: the server has lost transactions of this run that it had confirmed.
     """
 
     def __init__(self, renewed: Callable[[float], None], clock: Callable[[], float]) -> None:
         self._renewed = renewed
         self._clock = clock
+        self.is_forgotten = False
         self._extended = False
         self._run_id: RunId | None = None
         self._confirmed = 0
@@ -175,6 +188,7 @@ class Membership:
         self._entered_at = self._clock()
         if self._run_id is None:
             return
+        connection.expect_replies_within(REPLY_WITHIN_S)
         row = {"run_id": self._run_id, "seq": self._confirmed + 1, "confirmed": self._confirmed}
         renewed = connection.row(_RENEW, ttl_ms=TTL_MS, **row)
         self._extended = renewed is not None and bool(renewed.extended)
@@ -188,7 +202,24 @@ class Membership:
             if self._extended:
                 self._renewed(self._entered_at)
 
+    def was_committed(self, connection: Connection) -> bool:
+        """Return whether the transaction that was cut off has been committed, once connected again.
+
+        The run's own row says so. The number of a transaction does not: after a crash the server gives the
+        numbers of transactions that it has not written down to others.
+
+        Raises:
+            LedgerForgotten: the server has lost transactions that it had confirmed.
+        """
+        if self._run_id is None:
+            return connection.was_committed()
+        found = connection.row(_COMMITTED_SEQ, run_id=self._run_id)
+        if found is None or found.seq not in (self._confirmed, self._confirmed + 1):
+            self._report_forgotten(connection)
+        return found is not None and bool(found.seq == self._confirmed + 1)
+
     def _report_forgotten(self, connection: Connection) -> None:
+        self.is_forgotten = True
         found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=self._run_id)
         lost = self._confirmed - (found.seq if found is not None else 0)
         raise LedgerForgotten(
