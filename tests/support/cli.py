@@ -94,6 +94,8 @@ class Cli:
     deadline_s: float = DEADLINE_S
     speed: float = 1.0
     """How fast the clocks of the commands run; what they wait for by the clock takes less time."""
+    constants: dict[str, float | str] = field(default_factory=dict)
+    """Constants of the program, as ``module:NAME``, that have other values in the commands."""
     _began_s: float = field(default_factory=time.time)
     _running: list[Process] = field(default_factory=list)
 
@@ -136,7 +138,7 @@ class Cli:
                 environment.setdefault(
                     "BATCHER_TIMEOUT", f"{30 * self.speed:.0f}"
                 )  # of the machine's seconds
-            process = await forker().start([*map(str, args)], self.folder, environment, clock)
+            process = await forker().start([*map(str, args)], self.folder, environment, clock, self.constants)
         else:
             process = await asyncio.create_subprocess_exec(
                 self.python,
