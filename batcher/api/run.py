@@ -155,6 +155,12 @@ class Run:
             raise self._relay.error
         for lost in unrecorded(ending):  # before the ledger is read, which may fail
             self._relay.on_event(Message(f"batcher: not recorded: {lost}", Severity.PROBLEM))
+        for begun in ending.forgotten:
+            self._relay.on_event(
+                Message(
+                    f"batcher: perhaps forgotten: {begun.file_id}, attempt {begun.number}", Severity.PROBLEM
+                )
+            )
         try:
             summary = await self._ready.summary(ending)
         except LedgerError as exc:

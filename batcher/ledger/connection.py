@@ -121,14 +121,22 @@ class Connection(ABC):
                 self._roll_back()
             raise
 
-    def recovered(self) -> bool:
-        """Connect again after the server was lost; return whether the cut-off transaction was committed.
+    def reconnect(self) -> None:
+        """Connect again after the server was lost.
 
         Raises:
             LedgerUnreachable: the server still cannot be reached.
             LedgerError: it can, and cannot be used.
         """
         raise NotImplementedError("a file is not lost")
+
+    def was_committed(self) -> bool:
+        """Return whether the transaction that was cut off has been committed, once connected again."""
+        raise NotImplementedError("a file is not lost")
+
+    def expect_replies_within(self, seconds: float) -> None:
+        """Give a connection up whose server has not replied to a statement for so long."""
+        del seconds  # a file replies
 
     @property
     def is_shared(self) -> bool:

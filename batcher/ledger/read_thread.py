@@ -110,11 +110,15 @@ class ReadThread:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 with contextlib.suppress(LedgerUnreachable):
-                    await self._on_thread(lambda connection: connection.recovered())
+                    await self._on_thread(lambda connection: connection.reconnect())
 
     async def begin(self) -> None:
         """Keep the moment: all queries from now on see the ledger as it is now."""
         await self._on_thread(lambda connection: connection.begin())
+
+    async def expect_replies_within(self, seconds: float) -> None:
+        """Give a connection up whose server has not replied to a query for so long."""
+        await self._on_thread(lambda connection: connection.expect_replies_within(seconds))
 
     async def close(self) -> None:
         """Close the connection and end the thread; a second time does nothing."""

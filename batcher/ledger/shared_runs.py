@@ -36,6 +36,15 @@ RETURNING leased_until_ms > {NOW_MS} AS extended
 """  # noqa: S608 - ours
 """A lease that has ended stays ended: others may have its share. Only a report of the share revives it."""
 
+REPLY_WITHIN_S = 0.7 * TTL_S
+"""How long a run waits for a reply of the server before it connects anew: shorter than its lease."""
+
+READ_WITHIN_S = 60.0
+"""The same for what a run only reads; nothing that is sent waits for it."""
+
+_COMMITTED_SEQ = "SELECT seq FROM runs WHERE id = :run_id FOR UPDATE"
+"""The lock waits for a session that was cut off and may still be committing."""
+
 _REVIVE = """
 UPDATE runs SET seq = :seq, lost_at_ms = NULL, ended_at_ms = NULL, reason = NULL
 WHERE id = :run_id AND seq = :confirmed
@@ -153,6 +162,9 @@ class Membership:
     Args:
         renewed: called with the moment before each renewal, once it is committed.
         clock: seconds that count the time a machine sleeps.
+
+    Attributes:
+        is_forgotten: the server has lost transactions of this run that it had confirmed.
     """
 
     def __init__(self, renewed: Callable[[float], None], clock: Callable[[], float]) -> None:
@@ -160,6 +172,7 @@ class Membership:
         self._clock = clock
         self._run: _Confirmed | None = None
         self._entered: _Confirmed | None = None
+        self.is_forgotten = False
         self._entered_at = 0.0
         self._extended = False
 
@@ -180,11 +193,12 @@ class Membership:
         self._entered, self._entered_at = self._run, self._clock()
         if (run := self._entered) is None:
             return
+        connection.expect_replies_within(REPLY_WITHIN_S)
         row = {"run_id": run.id, "seq": run.transactions + 1, "confirmed": run.transactions}
         renewed = connection.row(_RENEW, ttl_ms=TTL_MS, **row)
         self._extended = renewed is not None and bool(renewed.extended)
         if renewed is None and not connection.run(_REVIVE, **row):
-            raise _forgotten(connection, run)
+            raise self._forgotten(connection, run)
 
     def confirmed(self) -> None:
         """Note that the transaction is committed."""
@@ -193,6 +207,31 @@ class Membership:
             if self._extended:
                 self._renewed(self._entered_at)
 
+    def was_committed(self, connection: Connection) -> bool:
+        """Return whether the transaction that was cut off has been committed, once connected again.
+
+        The run's own row says so. The number of a transaction does not: after a crash the server gives the
+        numbers of transactions that it has not written down to others.
+
+        Raises:
+            LedgerForgotten: the server has lost transactions that it had confirmed.
+        """
+        if (run := self._entered) is None:
+            return connection.was_committed()
+        found = connection.row(_COMMITTED_SEQ, run_id=run.id)
+        if found is None or found.seq not in (run.transactions, run.transactions + 1):
+            raise self._forgotten(connection, run)
+        return bool(found.seq == run.transactions + 1)
+
+    def _forgotten(self, connection: Connection, run: _Confirmed) -> LedgerForgotten:
+        self.is_forgotten = True
+        found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=run.id)
+        lost = run.transactions - (found.seq if found is not None else 0)
+        return LedgerForgotten(
+            f"{connection.name}: the database has forgotten {lost:,} transactions that it had confirmed, as "
+            "after a failover to a standby that was behind; nothing more is sent"
+        )
+
 
 @dataclass(slots=True)
 class _Confirmed:
@@ -200,15 +239,6 @@ class _Confirmed:
 
     id: RunId
     transactions: int = 0
-
-
-def _forgotten(connection: Connection, run: _Confirmed) -> LedgerForgotten:
-    found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=run.id)
-    lost = run.transactions - (found.seq if found is not None else 0)
-    return LedgerForgotten(
-        f"{connection.name}: the database has forgotten {lost:,} transactions that it had confirmed, as "
-        "after a failover to a standby that was behind; nothing more is sent"
-    )
 
 
 def server_time(connection: Connection) -> float:

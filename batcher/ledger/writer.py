@@ -130,17 +130,17 @@ class Disk(Protocol):
 
 
 class Guard(Protocol):
-    """What every transaction of a run on a shared ledger begins with."""
+    """What every transaction of a run on a shared ledger begins with; LedgerForgotten when the server has
+    lost what it had confirmed."""
 
     def enter(self, connection: Connection) -> None:
-        """Renew the run's lease within the transaction that has begun.
-
-        Raises:
-            LedgerForgotten: the server has lost what it had confirmed.
-        """
+        """Renew the run's lease within the transaction that has begun."""
 
     def confirmed(self) -> None:
         """Note that the transaction is committed."""
+
+    def was_committed(self, connection: Connection) -> bool:
+        """Return whether the transaction that was cut off has been committed, once connected again."""
 
 
 class Writer:
@@ -361,8 +361,10 @@ class Writer:
     def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded.
 
-        A server that was lost is waited for. It then says whether the transaction was committed.
+        A server that was lost is waited for. It then says whether the transaction was committed. Where
+        several processes write, one that a lock of another has ended is repeated.
         """
+        began = time.monotonic()
         while True:
             results: _Results = []
             try:
@@ -371,6 +373,10 @@ class Writer:
                 except LedgerUnreachable as exc:
                     if not self._committed_after(connection, exc):
                         continue
+                except LedgerLocked:
+                    if connection.is_shared and time.monotonic() - began < self._patience_left_s:
+                        continue
+                    raise
                 if self._guard is not None:
                     self._guard.confirmed()
             except Exception as exc:
@@ -391,6 +397,11 @@ class Writer:
                     values = [event(connection, item) for item in items]
                 results.extend(zip(members, values, strict=True))
 
+    @property
+    def _patience_left_s(self) -> float:
+        """How long a server is waited for."""
+        return min(self._patience_s, CLOSING_PATIENCE_S) if self._closing else self._patience_s
+
     def _committed_after(self, connection: Connection, lost: LedgerUnreachable) -> bool:
         """Wait for a server that was lost; return whether the transaction was committed.
 
@@ -400,14 +411,17 @@ class Writer:
         began, pause_s = time.monotonic(), FIRST_PAUSE_S
         while True:
             try:
-                return connection.recovered()
+                connection.reconnect()
+                guard = self._guard
+                return connection.was_committed() if guard is None else guard.was_committed(connection)
             except LedgerUnreachable as exc:
                 lost = exc
+            except LedgerLocked as exc:  # the old session still has the row of the run
+                lost = LedgerUnreachable(str(exc))
             if pause_s == FIRST_PAUSE_S:
                 with contextlib.suppress(RuntimeError):  # the loop has closed
                     self._loop.call_soon_threadsafe(self._on_unreachable, str(lost))
-            patience_s = min(self._patience_s, CLOSING_PATIENCE_S) if self._closing else self._patience_s
-            if time.monotonic() - began + pause_s > patience_s:
+            if time.monotonic() - began + pause_s > self._patience_left_s:
                 raise lost
             if self._closing:
                 time.sleep(pause_s)

@@ -14,7 +14,7 @@ from batcher.exit_codes import PRECEDENCE, ExitCode
 from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.model.outcome import Outage, Settlement
 from batcher.model.records import Tally
-from batcher.model.submission import TROUBLED, RunId, State
+from batcher.model.submission import TROUBLED, Claim, RunId, State
 from batcher.report.formatting import count
 from batcher.submit.manifest_checks import LateManifests
 
@@ -40,6 +40,8 @@ class Ending:
     """Manifests that had not arrived when the time limit was reached."""
     unusable: bool = False
     """A manifest turned out unusable while it was loaded, also when another reason ended the run."""
+    forgotten: tuple[Claim, ...] = ()
+    """Attempts of the last minutes, when the ledger's server has lost some that it had confirmed."""
 
 
 @dataclass(frozen=True, slots=True)

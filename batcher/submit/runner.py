@@ -27,7 +27,7 @@ from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.writer import shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, RunStarted, ignore_event
 from batcher.model.outcome import Settlement
-from batcher.model.submission import InDoubtPolicy, RunId, State, source_name
+from batcher.model.submission import Claim, InDoubtPolicy, RunId, State, source_name
 from batcher.report.counts import Counts, figures
 from batcher.submit.ending import Ending, LedgerAtEnd, ending_of
 from batcher.submit.governor import Governor, Prober
@@ -40,7 +40,7 @@ from batcher.submit.queue import SubmissionQueue
 from batcher.submit.recovery import lost_settlement, recover, unused_settlement
 from batcher.submit.settings import RunSettings
 from batcher.submit.shared_queue import BegunAttempts, SharedQueue
-from batcher.submit.sharing import Sharing
+from batcher.submit.sharing import LeasedTurns, Sharing
 from batcher.submit.worker import OnSettled, PoolState, SubmitClient, Worker
 
 ROWS_WHILE_SENDING = 1_000
@@ -225,7 +225,7 @@ class Runner:
         return Worker(
             self._ledger if self._sharing is None else BegunAttempts(self._ledger),
             self._client,
-            self._pacer,
+            self._pacer if self._sharing is None else LeasedTurns(self._pacer, self._sharing),
             self._queue,
             self._pool,
             self._observe,
@@ -344,6 +344,7 @@ class Runner:
             concluded.outage,
             self._cut_off.sources if self._cut_off else (),
             ExitCode.USAGE in stops,
+            self._forgotten(),
         )
         self._life.move(Phase.ENDED)
         if self._sharing is not None and ExitCode.LEDGER not in stops:
@@ -359,6 +360,13 @@ class Runner:
                 why_slow=self._governor.guard.why_slow,
             )
         return ending
+
+    def _forgotten(self) -> tuple[Claim, ...]:
+        """Return the attempts that the ledger's server may have forgotten."""
+        sharing, queue = self._ledger.sharing, self._queue
+        if sharing is None or not sharing.membership.is_forgotten or not isinstance(queue, SharedQueue):
+            return ()
+        return queue.begun_lately()
 
     async def _ledger_at_end(self) -> LedgerAtEnd | None:
         """Read what the ledger holds; None when it has failed, which is then a reason to stop."""

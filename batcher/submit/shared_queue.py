@@ -8,12 +8,20 @@ fresh ones, those that would hold up others, and doubtful ones when nothing else
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 
 from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.run_sharing import RunSharing
 from batcher.ledger.shared_attempts import LeftToShare
 from batcher.ledger.writer import shielded
 from batcher.model.submission import Claim, RunId, SubmissionId
+
+REMEMBERED_S = 600.0
+"""How long an attempt that has begun is kept in memory, in case that the server forgets it."""
+
+REMEMBERED = 100_000
+"""The most of them."""
 
 LOOK_AGAIN_S = 1.0
 """Seconds after which a run that has nothing to send looks for what others have added or put off."""
@@ -41,6 +49,7 @@ class SharedQueue:
         """Of a run with a limit: submissions that it has started and that wait to be sent again."""
         self._run_id = RunId(0)
         self._fresh_after = 0
+        self._begun: deque[tuple[float, Claim]] = deque(maxlen=REMEMBERED)
         self._out = 0
         self._loading = False
         self._closed = False
@@ -101,6 +110,15 @@ class SharedQueue:
         self._loading = False
         self._changed.set()
 
+    def begun_lately(self) -> tuple[Claim, ...]:
+        """Return the attempts that have begun in the last ten minutes, oldest first."""
+        self._forget_old()
+        return tuple(claim for _, claim in self._begun)
+
+    def _forget_old(self) -> None:
+        while self._begun and self._begun[0][0] < time.monotonic() - REMEMBERED_S:
+            self._begun.popleft()
+
     def close(self) -> None:
         """Hand out no more submissions."""
         self._closed = True
@@ -136,6 +154,8 @@ class SharedQueue:
 
     def _note_started(self, claim: Claim) -> None:
         self._out += 1
+        self._forget_old()
+        self._begun.append((time.monotonic(), claim))
         if claim.number == 1:
             self._fresh_after = max(self._fresh_after, claim.id)
         if self._left is not None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from batcher.flowcontrol.limit_key import LIMIT_PER_S
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.share_lease import BEAT_EVERY_S, ShareLease
 from batcher.flowcontrol.shares import SharedLimit, ShareRow, handover
+from batcher.flowcontrol.sliding_window import Turn
 from batcher.ledger.run_sharing import RunSharing, boottime
 from batcher.ledger.shared_runs import TTL_S, Granted, RunShare
 from batcher.model.events import Message, OnEvent, Severity
@@ -59,6 +61,9 @@ class Sharing:
         judge: decides what becomes of a submission whose answer is lost.
         on_event: called when the run joins others, and when it takes over from one.
         halt: called with the reason when another run has halted.
+
+    Attributes:
+        lapses: how often the lease had ended before the run got it again.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Sharing:
         self._halt = halt
         self._limit = SharedLimit(max(LIMIT_PER_S, rate_per_s))
         self._lease = ShareLease(self._limit.quiet_s, TTL_S, wanted=math.ceil(rate_per_s))
+        self.lapses = 0
         self._run_id = RunId(0)
         self._steady_since: float | None = None
         """Since when the reports have succeeded without a gap."""
@@ -153,6 +159,7 @@ class Sharing:
         after = boottime()
         gap = self._steady_since is None or after - now > TTL_S
         self._steady_since = after if gap else self._steady_since
+        self.lapses += after >= self._lease.ends_at
         self._lease.granted(beat, granted.share, after)
         self._limit = SharedLimit(granted.limit_per_s)
         self._apply()
@@ -186,3 +193,33 @@ class Sharing:
             self._on_event(Message(text, Severity.NOTICE))
         if granted.share:
             self._members = others
+
+
+class LeasedTurns:
+    """The pacer as one worker uses it: a request leaves only under the lease under which its attempt began.
+
+    A run whose lease has ended may have been taken over, its attempts called in doubt and sent again by
+    others. It may get its lease again, but those attempts must not leave any more.
+    """
+
+    def __init__(self, pacer: Pacer, sharing: Sharing) -> None:
+        self.begun_within = pacer.begun_within
+        self._pacer = pacer
+        self._sharing = sharing
+        self._lapses = 0
+
+    @asynccontextmanager
+    async def line(self) -> AsyncIterator[None]:
+        """Wait to be among the next to get a turn; the attempt begins within."""
+        async with self._pacer.line():
+            self._lapses = self._sharing.lapses
+            yield
+
+    async def turn(self) -> Turn | None:
+        """Wait for the moment to send; None when nothing may be sent after all."""
+        turn = await self._pacer.turn()
+        return turn if self._sharing.lapses == self._lapses else None
+
+    async def leave(self, turn: Turn) -> bool:
+        """Note that the request of a turn is about to leave; False when it must not any more."""
+        return await self._pacer.leave(turn) and self._sharing.lapses == self._lapses

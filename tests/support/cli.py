@@ -99,6 +99,8 @@ class Cli:
     speed: float = 1.0
     """How fast the clocks of the commands run; what they wait for by the clock takes less time."""
     _usual_ledger: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, float | str] = field(default_factory=dict)
+    """Constants of the program, as ``module:NAME``, that have other values in the commands."""
     _began_s: float = field(default_factory=time.time)
     _running: list[Process] = field(default_factory=list)
 
@@ -150,7 +152,7 @@ class Cli:
                 )  # of the machine's seconds
                 words = [patient(word, self.speed) for word in words]
                 environment = {name: patient(text, self.speed) for name, text in environment.items()}
-            process = await forker().start(words, self.folder, environment, clock)
+            process = await forker().start(words, self.folder, environment, clock, self.constants)
         else:
             process = await asyncio.create_subprocess_exec(
                 self.python,

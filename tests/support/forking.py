@@ -121,14 +121,30 @@ class Forker:
         self._folder.cleanup()
 
     async def start(
-        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], clock: Clock | None = None
+        self,
+        args: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        clock: Clock | None = None,
+        constants: Mapping[str, float | str] | None = None,
     ) -> ForkedProcess:
-        """Start ``batcher`` with these arguments, and with a clock that may be faster than the machine's."""
+        """Start ``batcher`` with these arguments, and with a clock that may be faster than the machine's.
+
+        Constants, each named ``module:NAME``, have other values in this process than the program gives them.
+        """
         loop = asyncio.get_running_loop()
         theirs_in, our_in = os.pipe()
         our_out, theirs_out = os.pipe()
         our_err, theirs_err = os.pipe()
-        asked = json.dumps({"args": list(args), "cwd": str(cwd), "env": dict(env), "clock": clock}).encode()
+        asked = json.dumps(
+            {
+                "args": list(args),
+                "cwd": str(cwd),
+                "env": dict(env),
+                "clock": clock,
+                "constants": dict(constants or {}),
+            }
+        ).encode()
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(self._path))
         socket.send_fds(connection, [asked], [theirs_in, theirs_out, theirs_err])
@@ -220,6 +236,12 @@ def _become(asked: dict[str, object], descriptors: list[int], clocks: _Clocks) -
     if asked["clock"]:
         clocks.hurry(Clock(*asked["clock"]))  # type: ignore[misc] # out of JSON
     sys.argv = ["batcher", *args]
+    constants = asked["constants"]
+    assert isinstance(constants, dict)
+    for place, value in constants.items():
+        module, name = place.split(":")
+        was = getattr(import_module(module), name)
+        setattr(import_module(module), name, type(was)(value))
     from batcher.cli import main
 
     code: object = 1

@@ -9,23 +9,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import PQGen
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 
 from batcher.errors import LedgerMissing, LedgerUnreachable
-from batcher.ledger.connection import BUSY_TIMEOUT_S, Access, Connection, Cursor
+from batcher.ledger.connection import Access, Connection, Cursor
 from batcher.ledger.postgres.dialect import in_postgres
 from batcher.ledger.postgres.errors import translated
 from batcher.model.ledger_name import PostgresName
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 10
 
 _STILL_COMMITTING_S = 0.05
 """Seconds between two looks at a transaction whose session is still there."""
+
+_OUTCOME = """
+SELECT CASE WHEN CAST(:id AS xid8) < pg_snapshot_xmax(pg_current_snapshot())
+    THEN pg_xact_status(CAST(:id AS xid8)) END
+"""
+"""How a transaction ended; nothing for a number that a server which has crashed has not given since."""
+
+LOCK_TIMEOUT_S = 6.0
+"""The longest wait of a statement for a row of another process: longer than such a process may sleep."""
 
 IDLE_IN_TRANSACTION_S = 5
 """A writer that is stopped within a transaction holds rows that all others need: the server ends it."""
@@ -48,6 +60,43 @@ class _Number(Loader):
         return float(text) if "." in text else int(text)
 
 
+class _Driver(psycopg.Connection[Any]):
+    """psycopg's connection, with a bound on the wait for a reply.
+
+    A peer that accepts what is sent and never replies, such as a proxy that hangs, is not found by TCP.
+    """
+
+    replies_within_s: float | None = None
+
+    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401 - psycopg's own
+        """Wait for a reply; without one in time the connection is closed."""
+        if self.replies_within_s is None:
+            return super().wait(gen, *args, **kwargs)
+        try:
+            return super().wait(_bounded(gen, self.replies_within_s), *args, **kwargs)
+        except _NoReply as exc:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no reply within {self.replies_within_s:g} s") from exc
+
+
+class _NoReply(Exception):
+    """The server has not replied in time."""
+
+
+def _bounded(gen: PQGen[T], seconds: float) -> PQGen[T]:
+    """Carry on a generator of psycopg, which is sent nothing ten times a second while no reply comes."""
+    deadline = time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline:
+                raise _NoReply
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return cast("T", done.value)
+
+
 class PostgresConnection(Connection):
     """A connection to a schema, used by one thread at a time.
 
@@ -55,7 +104,7 @@ class PostgresConnection(Connection):
         driver: psycopg's own connection, for what only PostgreSQL has.
     """
 
-    def __init__(self, name: PostgresName, driver: psycopg.Connection[Any], access: Access) -> None:
+    def __init__(self, name: PostgresName, driver: _Driver, access: Access) -> None:
         super().__init__(name)
         self.schema = name.schema
         self.driver = driver
@@ -75,20 +124,30 @@ class PostgresConnection(Connection):
         """Whether several runs may send on the ledger at once: the server keeps them apart."""
         return True
 
-    def recovered(self) -> bool:
-        """Connect again; return whether the transaction that was cut off has been committed.
+    def reconnect(self) -> None:
+        """Connect again; what was open before is lost."""
+        self.driver.close()
+        driver = _connected(self.postgres_name, self._access)
+        driver.replies_within_s = self.driver.replies_within_s
+        self.driver = driver
+
+    def was_committed(self) -> bool:
+        """Return whether the last transaction has been committed, after connecting again.
 
         The old session may still be committing: its outcome is waited for, never guessed.
         """
-        self.driver.close()
-        self.driver = _connected(self.postgres_name, self._access)
         asked = self._transaction_id
         while asked is not None:
-            status = self.value("SELECT pg_xact_status(CAST(:id AS xid8))", id=str(asked))
+            status = self.value(_OUTCOME, id=str(asked))
             if status != "in progress":
                 return bool(status == "committed")
+            self._transaction_id = asked  # the question may have been a transaction, too
             time.sleep(_STILL_COMMITTING_S)
         return False
+
+    def expect_replies_within(self, seconds: float) -> None:
+        """Give the connection up when the server has not replied to a statement for so long."""
+        self.driver.replies_within_s = seconds
 
     def lock(self, query: str, /, **values: object) -> None:
         """Lock rows in the order of a query, until the commit."""
@@ -139,7 +198,7 @@ class PostgresConnection(Connection):
     def wait_for_locks(self, seconds: float) -> None:
         """Set how long the next statements wait for a lock of another session."""
         if not self.postgres_name.through_pgbouncer:
-            self.run(f"SET lock_timeout = '{int(seconds * 1000)}ms'")
+            self.run(f"SET lock_timeout = '{int(min(seconds, LOCK_TIMEOUT_S) * 1000)}ms'")
 
     def interrupt(self) -> None:
         """End the statement that another thread is running."""
@@ -187,7 +246,7 @@ def _settings(name: PostgresName, access: Access) -> dict[str, str]:
     """Return the settings that every statement of a ledger depends on."""
     found = {"search_path": name.schema, "synchronous_commit": "on"}
     if access is Access.WRITE:
-        found["lock_timeout"] = f"{int(BUSY_TIMEOUT_S * 1000)}ms"
+        found["lock_timeout"] = f"{int(LOCK_TIMEOUT_S * 1000)}ms"
         found["idle_in_transaction_session_timeout"] = f"{IDLE_IN_TRANSACTION_S}s"
     return found
 
@@ -227,9 +286,9 @@ def writing(name: PostgresName) -> str:
     return f"batcher writes {name.schema}"[:63]
 
 
-def _connected(name: PostgresName, access: Access) -> psycopg.Connection[Any]:
+def _connected(name: PostgresName, access: Access) -> _Driver:
     with _connecting(name):
-        driver = psycopg.connect(
+        driver = _Driver.connect(
             **{
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "application_name": writing(name) if access is Access.WRITE else "batcher",
