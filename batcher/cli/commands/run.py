@@ -89,6 +89,8 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
                     settings.wait_lock,
                     "batcher run",
                     reporting(console, display),
+                    alone=settings.alone,
+                    patience_s=settings.ledger_patience,
                 )
                 run = await stack.enter_async_context(opened_run(settings.ledger, request))
         ended = await stack.enter_async_context(measured(settings, run, console))
