@@ -22,6 +22,7 @@ from batcher.api.manifests import prepared_manifests
 from batcher.api.retry import RETRIED, check_states
 from batcher.api.run import Run, RunRequest, run_of
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.config.defaults import LEDGER_PATIENCE_S
 from batcher.config.ledger_names import ledger_named
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
@@ -29,6 +30,7 @@ from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.preflight import last_options
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.writer import shielded
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
@@ -278,20 +280,24 @@ class Ledger(LedgerView):
 
 
 @asynccontextmanager
-async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledger]:
+async def open_ledger(
+    path: _Path, *, wait_s: float = 0.0, alone: bool = False, patience_s: float = LEDGER_PATIENCE_S
+) -> AsyncIterator[Ledger]:
     """Open a ledger for loading and running; a missing one is created. Use with ``async with``.
 
     Args:
         path: its file.
         wait_s: how long to wait for another run that holds it, and for one that uses the AppId's limit.
+        alone: refuse a ledger in PostgreSQL on which another run is sending; a file has one run in any case.
+        patience_s: how long a server that cannot be reached is waited for.
 
     Raises:
         LedgerBusy: another run holds it.
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
     place = ledger_named(path)
-    lock = await ledger_lock(place, wait_s=wait_s or None)
-    ledger = Ledger(await open_for_writing(place, lock), wait_s or None)
+    lock = await ledger_lock(place, wait_s=wait_s or None, alone=alone)
+    ledger = Ledger(await open_for_writing(place, lock, server=ServerWait(patience_s)), wait_s or None)
     try:
         yield ledger
     finally:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from batcher.api.locks import PROGRAM, ledger_lock, opened_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import Tracking, tracking_of
+from batcher.config.defaults import LEDGER_PATIENCE_S
 from batcher.config.ledger_names import ledger_named
 from batcher.errors import LedgerError, LedgerMissing
 from batcher.exit_codes import ExitCode, heaviest
@@ -29,6 +30,7 @@ from batcher.ledger.database import database_of
 from batcher.ledger.holding import Purpose
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.writer import shielded
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event
@@ -224,6 +226,10 @@ class RunRequest:
     """The name of this run, as other processes show it."""
     on_event: OnEvent = ignore_event
     """Called with each event, in the event loop; must not block."""
+    alone: bool = False
+    """Refuse to join another run, where several runs may send on one ledger."""
+    patience_s: float = LEDGER_PATIENCE_S
+    """How long a ledger's server that cannot be reached is waited for."""
     admitted: Callable[[], Awaitable[None]] = _nothing
     """Called once lock and limit are held, before a ledger is created; what it raises refuses the run."""
 
@@ -263,7 +269,8 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         if request.track is not None:
             tracking_lock = await ledger_lock(place, f"{sender} --track", wait_s, on_event, Purpose.TRACKING)
             stack.enter_context(tracking_lock)
-        lock = stack.enter_context(await ledger_lock(place, sender, wait_s, on_event))
+        hold = await ledger_lock(place, sender, wait_s, on_event, alone=request.alone)
+        lock = stack.enter_context(hold)
         if prepared.cut_off is None:
             key, own = request.place_in_limit(place)
             waited_s = time.monotonic() - began
@@ -272,7 +279,9 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
             )
             await stack.enter_async_context(held)
         await request.admitted()
-        ledger = await stack.enter_async_context(opened_ledger(place, lock, on_event))
+        ledger = await stack.enter_async_context(
+            opened_ledger(place, lock, on_event, ServerWait(request.patience_s, on_event))
+        )
         yield await stack.enter_async_context(run_of(ledger, request, prepared, deadline))
 
 
@@ -285,6 +294,7 @@ async def run_of(
 ) -> AsyncIterator[Run]:
     """Check and wire a run of a ledger that is open and whose limit is held."""
     relay, observers = EventRelay(request.on_event), Observers()
+    ledger.server.on_event = relay.on_event
     async with AsyncExitStack() as stack:
         ready = await stack.enter_async_context(
             ready_run(
@@ -309,6 +319,7 @@ async def run_of(
                 request.track,
                 deadline=deadline,
                 sending=True,
+                server=ledger.server,
                 on_event=relay.on_event,
                 polled=lambda outcome: observers.polled(outcome),
             )

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from batcher.config.ledger_names import ledger_named
 from batcher.errors import BatcherError, LedgerError
+from batcher.flowcontrol.limit_key import LIMIT_PER_S
+from batcher.flowcontrol.shares import SharedLimit
 from batcher.ledger.database import database_of
-from batcher.ledger.reader import open_for_reading
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.shared_runs import live_runs
 from batcher.model.ledger_name import LedgerName
-from batcher.model.records import Meaning, Record, RunningCommand
+from batcher.model.records import Meaning, Record, RunningCommand, SharingRun
 from batcher.model.submission import FileId, State
 from batcher.report.counts import figures, http_refusals, task_figures
 from batcher.report.formatting import count
@@ -51,6 +55,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
             loads_total=loads_total,
             last_run=await ledger.last_run(),
             running=await _running(ledger.name),
+            runs=await _sharing(ledger),
             meanings=_meanings(counts.codes),
             http_refusals=http_refusals(await ledger.tallies_of_http_refusals()),
         )
@@ -91,6 +96,32 @@ async def _running(ledger: LedgerName) -> RunningCommand | None:
     if isinstance(holder, bool):
         return RunningCommand() if holder else None
     return RunningCommand(holder.command, holder.pid, holder.host, holder.since)
+
+
+async def _sharing(ledger: LedgerReader) -> tuple[SharingRun, ...]:
+    """Return the runs that share a ledger and have not ended; none for a file."""
+    if not database_of(ledger.name).is_shared:
+        return ()
+    runs = await ledger.reads.read(live_runs)
+    limit = SharedLimit(max([LIMIT_PER_S, *(run.rate_per_s for run in runs if run.is_live)]))
+    return tuple(
+        SharingRun(
+            run.id,
+            run.host,
+            run.pid,
+            _time(run.started_at_ms),
+            min(run.rate_per_s, limit.rate_per_s(run.share)) if run.is_live else 0.0,
+            None if run.seen_at_ms is None else _time(run.seen_at_ms),
+            max((run.now_ms - (run.seen_at_ms or run.started_at_ms)) / 1000, 0.0),
+            not run.is_live,
+            run.sending,
+        )
+        for run in runs
+    )
+
+
+def _time(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def _meanings(codes: Iterable[int]) -> dict[int, Meaning]:

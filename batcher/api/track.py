@@ -31,6 +31,7 @@ from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.database import database_of
 from batcher.ledger.holding import Purpose
 from batcher.ledger.reader import LedgerReader
+from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, TrackingProgress, ignore_event
@@ -161,6 +162,7 @@ async def tracking_of(
     deadline: Deadline | None = None,
     sending: bool = False,
     again: bool = False,
+    server: ServerWait | None = None,
     on_event: OnEvent = ignore_event,
     polled: Callable[[TaskReport | NotReported], None] | None = None,
 ) -> AsyncIterator[Tracking]:
@@ -173,13 +175,14 @@ async def tracking_of(
         deadline: when the tracking ends at the latest.
         sending: a run of this process submits more tasks until :meth:`Tracking.sending_ended`.
         again: poll tasks that were given up as unknown once more.
+        server: how a ledger's server that cannot be reached is waited for.
         on_event: called with events.
         polled: called with the result of every poll.
     """
     account = service.account
     limit = window_for(service.limit(Action.POLL), settings.rate_per_s)
     async with (
-        await CallbackLedger.open(place, on_event) as ledger,
+        await CallbackLedger.open(place, on_event, server=server) as ledger,
         service.client(settings.concurrency) as client,
         doubts_confirmed(ledger, client, on_event, limit),
     ):

@@ -237,6 +237,18 @@ SENDING: Final[dict[str, Any]] = {
         "FILE.prom",
         panel=WATCHED,
     ),
+    "alone": flag(
+        "--alone",
+        "Refuse to join a run that is sending on the same ledger in PostgreSQL.",
+        panel=RUN,
+    ),
+    "ledger_patience": setting(
+        str,
+        "How long to wait for PostgreSQL while it cannot be reached. "
+        f"(default: {defaults.duration_text(defaults.LEDGER_PATIENCE_S)})",
+        "DURATION",
+        panel=RUN,
+    ),
     "new_ledger": flag(
         "--new-ledger",
         "Without a terminal: create a missing ledger even if it is not named.",

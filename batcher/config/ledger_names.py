@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 from batcher.config.paths import path_problem
 from batcher.errors import SettingsError
@@ -20,6 +21,9 @@ DEFAULT_SCHEMA = "batcher"
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
+
+_SECRET_PARAMETERS = ("password", "sslpassword")
+"""Parameters of a URL that are not shown."""
 
 AnyLedger = str | os.PathLike[str] | PostgresName
 """A ledger as users and programs name it."""
@@ -84,6 +88,7 @@ def _sqlite_path(text: str) -> str:
 def _postgres_name(text: str) -> PostgresName:
     from sqlalchemy import make_url  # it reads URLs as libpq does, and has a place for each part
     from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.util import immutabledict
 
     try:
         url = make_url(text)
@@ -95,20 +100,22 @@ def _postgres_name(text: str) -> PostgresName:
         ) from exc
     schema = query.pop("schema", DEFAULT_SCHEMA)
     through_pgbouncer = query.pop("pgbouncer", "0") in ("1", "true", "yes")
-    host = url.host or query.pop("host", "")
-    shown_host = f"[{host}]" if ":" in host else host
-    address = f"postgresql://{shown_host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+    shown = {key: value for key, value in query.items() if key not in _SECRET_PARAMETERS}
+    address = url._replace(drivername="postgresql", password=None, query=immutabledict()).render_as_string()
+    if through_pgbouncer:
+        shown["pgbouncer"] = "1"
     if not _SCHEMA.fullmatch(schema):
         raise SettingsError(
             f"--ledger {address}: schema={schema}: a schema's name has small letters, digits and _, begins "
             "with no digit, and has 63 characters at most"
         )
     given = {
-        "host": host,
+        "host": url.host,
         "port": url.port,
         "dbname": url.database,
         "user": url.username,
         "password": url.password,
     }
     known = {key: value for key, value in given.items() if value not in (None, "")}
-    return PostgresName(address, schema, {**query, **known}, through_pgbouncer)
+    options = f"&{urlencode(shown)}" if shown else ""
+    return PostgresName(address, schema, {**query, **known}, through_pgbouncer, options)

@@ -165,6 +165,8 @@ class Settings(BaseModel):
     give_up: _Duration = defaults.GIVE_UP_S
     follow: bool = False
     wait_lock: _Wait = defaults.WAIT_LOCK_S
+    alone: bool = False
+    ledger_patience: _Wait = defaults.LEDGER_PATIENCE_S
 
     vendor: _Cell = None
     type: _Cell = None

@@ -52,6 +52,8 @@ class LockClient:
     on_wait: Callable[[str], None] = field(default=lambda _: None)
     """Called once, when another holder is waited for."""
     purpose: Purpose = Purpose.SENDING
+    alone: bool = False
+    """Whether no other run may be sending, also where several may."""
 
 
 @dataclass(frozen=True, slots=True)

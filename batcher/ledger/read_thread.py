@@ -21,7 +21,8 @@ import aiosqlite
 
 from batcher.errors import LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import Connection
-from batcher.ledger.writer import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, shielded
+from batcher.ledger.server_wait import ServerWait
+from batcher.ledger.writer import FIRST_PAUSE_S, LONGEST_PAUSE_S, shielded
 from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")
@@ -33,10 +34,12 @@ class ReadThread:
 
     Attributes:
         name: the ledger.
+        server: how a server that cannot be reached is waited for.
     """
 
     def __init__(self, name: LedgerName, on_locked: Callable[[], None] | None = None) -> None:
         self.name = name
+        self.server = ServerWait()
         self._on_locked = on_locked
         self._thread: aiosqlite.Connection | None = None
         self._connection: Connection | None = None
@@ -104,13 +107,16 @@ class ReadThread:
                 if not reported:
                     self._on_locked()
                 reported = True
-            except LedgerUnreachable:  # a query can be asked again
-                if time.monotonic() - began + pause_s > PATIENCE_S:
+            except LedgerUnreachable as exc:  # a query can be asked again
+                if time.monotonic() - began + pause_s > self.server.patience_s:
                     raise
+                if pause_s > FIRST_PAUSE_S:
+                    self.server.lost(str(exc))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 with contextlib.suppress(LedgerUnreachable):
                     await self._on_thread(lambda connection: connection.reconnect())
+                    self.server.back(self.name)
 
     async def begin(self) -> None:
         """Keep the moment: all queries from now on see the ledger as it is now."""

@@ -46,6 +46,7 @@ from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.run_sharing import RunSharing
 from batcher.ledger.schema_version import is_up_to_date
+from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.shared_attempts import settle_shared
 from batcher.ledger.writer import MOVED_AT_ONCE, Event, Writer, leaving_gap, shielded
 from batcher.model.ledger_name import LedgerName
@@ -78,6 +79,7 @@ class RunLedger(LedgerReader):
 
     Attributes:
         sharing: the part for several runs; None where one run holds the ledger.
+        server: how a server that cannot be reached is waited for.
     """
 
     def __init__(
@@ -86,9 +88,10 @@ class RunLedger(LedgerReader):
         hold: Hold,
         clock: Callable[[], float] = time.time,
         *,
-        on_unreachable: Callable[[str], None] = lambda _: None,
+        server: ServerWait | None = None,
     ) -> None:
         super().__init__(reads)
+        self.server = reads.server = server or ServerWait()
         self._database: Database = database_of(reads.name)
         self._hold = hold
         self._reserve = self._database.reserve(hold.check)
@@ -100,7 +103,7 @@ class RunLedger(LedgerReader):
             partial(self._database.connect, Access.WRITE),
             reads.name,
             self._reserve,
-            on_unreachable=on_unreachable,
+            server=self.server,
             guard=self.sharing.membership if self.sharing else None,
         )
         if self.sharing is not None:
@@ -334,7 +337,7 @@ async def open_for_writing(
     hold: Hold | None = None,
     *,
     created: Callable[[str], None] = lambda _: None,
-    on_unreachable: Callable[[str], None] = lambda _: None,
+    server: ServerWait | None = None,
 ) -> RunLedger:
     """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
 
@@ -342,6 +345,7 @@ async def open_for_writing(
         name: the ledger.
         hold: on it, if it is held already.
         created: called with a message for the user once a new ledger was created.
+        server: how a server that cannot be reached is waited for.
 
     Raises:
         LedgerBusy: another process holds it.
@@ -359,7 +363,7 @@ async def open_for_writing(
         except BaseException:
             await reads.close()
             raise
-        ledger = RunLedger(reads, hold, on_unreachable=on_unreachable)
+        ledger = RunLedger(reads, hold, server=server)
         try:
             await ledger.start()
         except BaseException:

@@ -16,6 +16,7 @@ from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import database_of
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader, open_reads
+from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.writer import Event, Writer, shielded
 from batcher.model.events import LedgerHeld, OnEvent, ignore_event
 from batcher.model.ledger_name import LedgerName
@@ -35,7 +36,12 @@ class SharedLedger(LedgerReader):
 
     @classmethod
     async def open(
-        cls, name: LedgerName, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
+        cls,
+        name: LedgerName,
+        on_event: OnEvent = ignore_event,
+        clock: Callable[[], float] = time,
+        *,
+        server: ServerWait | None = None,
     ) -> Self:
         """Open an existing ledger, and upgrade an older one's schema first.
 
@@ -43,6 +49,7 @@ class SharedLedger(LedgerReader):
             name: the ledger.
             on_event: called when another program has locked the file.
             clock: the time in seconds.
+            server: how a server that cannot be reached is waited for.
 
         Raises:
             LedgerError: there is no ledger, it is something else, from a newer version, or cannot be used.
@@ -55,7 +62,8 @@ class SharedLedger(LedgerReader):
         database = database_of(name)
         reads = await open_reads(name, on_locked)
         connecting = partial(database.connect, Access.WRITE)
-        writer = Writer(connecting, name, database.reserve(), on_locked=on_locked)
+        reads.server = server or ServerWait(on_event=on_event)
+        writer = Writer(connecting, name, database.reserve(), on_locked=on_locked, server=reads.server)
         ledger = cls(reads, writer, clock)
         try:
             await writer.start()

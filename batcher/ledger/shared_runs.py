@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from batcher.errors import LedgerForgotten
 from batcher.ledger.connection import Connection
+from batcher.ledger.holding import Holder
 from batcher.ledger.process_identity import has_surely_ended
 from batcher.model.submission import RunId
 
@@ -91,7 +93,7 @@ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
 
 _LIVE = f"""
 SELECT id, pid, host, rate_per_s, share, started_at_ms, leased_until_ms > {NOW_MS} AS is_live, process,
-    leased_until_ms - :ttl_ms AS seen_at_ms,
+    CASE WHEN leased_until_ms > 0 THEN leased_until_ms - :ttl_ms END AS seen_at_ms, {NOW_MS} AS now_ms,
     (SELECT count(*) FROM submissions AS s
         JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
         WHERE s.state = 'sending' AND a.run_id = runs.id) AS sending
@@ -150,8 +152,10 @@ class LiveRun(NamedTuple):
     started_at_ms: int
     is_live: bool
     """Its lease lasts, and its process has not surely ended."""
-    seen_at_ms: int
-    """When it was last heard of."""
+    seen_at_ms: int | None
+    """When it was last heard of; None for a run of a file that was copied."""
+    now_ms: int
+    """The time of the server."""
     sending: int
     """Its requests whose answers are not on record."""
 
@@ -313,7 +317,17 @@ def live_runs(connection: Connection) -> list[LiveRun]:
             row.started_at_ms,
             bool(row.is_live) and not has_surely_ended(row.process),
             row.seen_at_ms,
+            row.now_ms,
             row.sending,
         )
         for row in connection.rows(_LIVE, ttl_ms=TTL_MS)
     ]
+
+
+def sender(connection: Connection) -> Holder | None:
+    """Return the oldest of the living runs; None when no run lives."""
+    for run in live_runs(connection):
+        if run.is_live:
+            since = datetime.fromtimestamp(run.started_at_ms / 1000, UTC)
+            return Holder("batcher run", run.pid, run.host, since)
+    return None

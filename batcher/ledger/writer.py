@@ -31,10 +31,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from batcher.errors import IllegalMove, LedgerError, LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import BUSY_TIMEOUT_S, Connection
+from batcher.ledger.server_wait import ServerWait
 from batcher.model.ledger_name import LedgerName
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
+T = TypeVar("T")
 
 Event = Callable[[Connection, I], R]
 """Records one item within the open transaction."""
@@ -84,9 +86,6 @@ class _PendingWrite(Generic[I, R]):
     known: bool
     """Records an event that has happened already, and leads to no request."""
 
-
-PATIENCE_S = 600.0
-"""How long a server that cannot be reached is waited for."""
 
 CLOSING_PATIENCE_S = 30.0
 """The same, once the ledger is to be closed."""
@@ -153,8 +152,7 @@ class Writer:
         on_locked: makes the writer wait for a file that another program has locked, until that program
             releases it or a waiting task is cancelled; called, in the loop, once for each such wait. Without
             it the ledger counts as broken.
-        patience_s: how long a server that cannot be reached is waited for.
-        on_unreachable: called, in the loop, once for each such wait, with the error.
+        server: how a server that cannot be reached is waited for.
         guard: begins each transaction; None where no other run can send.
     """
 
@@ -165,12 +163,10 @@ class Writer:
         disk: Disk,
         *,
         on_locked: Callable[[], None] | None = None,
-        patience_s: float = PATIENCE_S,
-        on_unreachable: Callable[[str], None] = lambda _: None,
+        server: ServerWait | None = None,
         guard: Guard | None = None,
     ) -> None:
-        self._patience_s = patience_s
-        self._on_unreachable = on_unreachable
+        self._server = server or ServerWait()
         self._guard = guard
         self._connect = connect
         self._name = name
@@ -400,7 +396,8 @@ class Writer:
     @property
     def _patience_left_s(self) -> float:
         """How long a server is waited for."""
-        return min(self._patience_s, CLOSING_PATIENCE_S) if self._closing else self._patience_s
+        patience_s = self._server.patience_s
+        return min(patience_s, CLOSING_PATIENCE_S) if self._closing else patience_s
 
     def _committed_after(self, connection: Connection, lost: LedgerUnreachable) -> bool:
         """Wait for a server that was lost; return whether the transaction was committed.
@@ -413,14 +410,16 @@ class Writer:
             try:
                 connection.reconnect()
                 guard = self._guard
-                return connection.was_committed() if guard is None else guard.was_committed(connection)
+                committed = connection.was_committed() if guard is None else guard.was_committed(connection)
             except LedgerUnreachable as exc:
                 lost = exc
             except LedgerLocked as exc:  # the old session still has the row of the run
                 lost = LedgerUnreachable(str(exc))
+            else:
+                self._report(self._server.back, self._name)
+                return committed
             if pause_s == FIRST_PAUSE_S:
-                with contextlib.suppress(RuntimeError):  # the loop has closed
-                    self._loop.call_soon_threadsafe(self._on_unreachable, str(lost))
+                self._report(self._server.lost, str(lost))
             if time.monotonic() - began + pause_s > self._patience_left_s:
                 raise lost
             if self._closing:
@@ -428,6 +427,10 @@ class Writer:
             else:
                 self._closed.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _report(self, report: Callable[[T], None], what: T) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(report, what)
 
 
 def _members(group: _Group) -> list[_PendingWrite[Any, Any]]:

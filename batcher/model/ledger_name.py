@@ -1,6 +1,6 @@
 """The name of a ledger: the path of a file, or a schema in PostgreSQL.
 
-A name prints without user and password, in messages and in every other text.
+A name prints without its password, in messages and in every other text, and can be given as it prints.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ class PostgresName:
     """A ledger in a PostgreSQL database; each schema of a database may hold one.
 
     Attributes:
-        address: the server and the database, as messages show them: without user and password.
+        address: the user, the server and the database, as messages show them: without password.
         schema: the schema that holds the ledger's tables.
         parameters: what libpq connects with; may hold the password.
+        options: the other parameters of the URL, as messages show them after the schema; no secrets.
         through_pgbouncer: connections go through PgBouncer, which has no prepared statements to offer.
     """
 
@@ -25,9 +26,10 @@ class PostgresName:
     schema: str
     parameters: dict[str, Any] = field(repr=False, hash=False)
     through_pgbouncer: bool = False
+    options: str = ""
 
     def __str__(self) -> str:
-        return f"{self.address}?schema={self.schema}"
+        return f"{self.address}?schema={self.schema}{self.options}"
 
     @property
     def name(self) -> str:

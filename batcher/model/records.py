@@ -156,6 +156,26 @@ class RunningCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class SharingRun:
+    """A run that has not ended, on a ledger that several runs share."""
+
+    id: RunId
+    host: str
+    pid: int
+    started_at: datetime
+    share_per_s: float
+    """The requests a second that it may send."""
+    seen_at: datetime | None
+    """When it was last heard of, by the clock of the server; None for a run that was copied from a file."""
+    seen_s: float
+    """The same, in seconds before now."""
+    is_lost: bool
+    """It has not been heard of for longer than its right to send lasts, or its process has ended."""
+    unanswered: int
+    """Its requests whose answers are not on record; those of a lost run are in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
 class InvalidRowRecord:
     """A row of a manifest that cannot be sent."""
 

@@ -43,8 +43,9 @@ _RULES = tuple(
         (rf"""({_NAME}(?:=|%3D))(["']?){_VALUE}""", rf"\1\2{MARK}"),
         # The same in JSON and in the repr of a mapping.
         (rf"""({_NAME}["']\s*:\s*)b?(["'])(?:(?!\2).)*""", rf"\1\2{MARK}"),
-        # User and password.
-        (r"""(://)[^\s/?#"'<>]*@""", rf"\1{MARK}@"),
+        # User and password. The user of a database is no secret, and commands to paste need it.
+        (r"""(?<!postgres)(?<!postgresql)(://)[^\s/?#"'<>]*@""", rf"\1{MARK}@"),
+        (r"""(\bpostgres(?:ql)?://[^\s/?#"'<>:@]*:)[^\s/?#"'<>]*@""", rf"\1{MARK}@"),
         (r"""(%3A%2F%2F)(?:(?!%2F|%3F)[^\s/?#&"'<>])*%40""", rf"\1{MARK}%40"),
         # Addresses that are secrets themselves: their owner can write to that channel.
         (

@@ -13,16 +13,19 @@ from batcher.report.formatting import columns, one_line
 FIRST_RUN = "batcher run MANIFEST"
 """The command that makes a ledger and begins to send."""
 
-_USER = re.compile(r"(?<=://)[^/?#]*@")
-"""The user in a URL, with the password."""
+_PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")
+"""The password in a URL, after its user."""
+
+_PARAMETER = re.compile(r"&(?:ssl)?password=[^&#]*|(?<=\?)(?:ssl)?password=[^&#]*&?")
+"""The same among the parameters of a URL."""
 
 _WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 """A word of a command line as a shell reads it, or an option with its value."""
 
 
 def ledger_option(ledger: str | LedgerName) -> str:
-    """The option that names a ledger, after a blank, without user and password; empty for the default."""
-    shown = _USER.sub("", str(ledger))
+    """The option that names a ledger, without a password, after a blank; empty for the default ledger."""
+    shown = _PARAMETER.sub("", _PASSWORD.sub(r"\1", str(ledger)))
     return "" if shown in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {shlex.quote(shown)}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import WAITING
-from batcher.model.records import LoadRecord, Meaning, Record, RunningCommand, RunRecord
+from batcher.model.records import LoadRecord, Meaning, Record, RunningCommand, RunRecord, SharingRun
 from batcher.model.submission import STANDARD_INPUT, EndpointKind, State, source_name
 from batcher.report.counts import Counts, TaskFigures
 from batcher.report.formatting import (
@@ -31,6 +31,8 @@ from batcher.report.summary import http_refusal_line, in_doubt_lines
 
 _LABEL = 14
 _NUMBER = 10
+_SAME_DAY_S = 12 * 3600
+"""A time of day is that of today, if it is not longer ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class LedgerStatus:
     """Submissions last refused without a code, by HTTP status."""
     running: RunningCommand | None = None
     """The command that writes the ledger at this moment."""
+    runs: tuple[SharingRun, ...] = ()
+    """The runs that have not ended, where several may send on one ledger."""
 
     def seconds_left(self, rate_per_s: float) -> float:
         """Return the time that the open submissions take at a rate."""
@@ -83,6 +87,7 @@ def status_json(status: LedgerStatus, rate_per_s: float) -> dict[str, Any]:
         "loads": [_load_json(load) for load in status.loads],
         "last_run": _run_json(status.last_run),
         "running": _running_json(status.running),
+        "runs": [_sharing_json(run) for run in status.runs],
         "seconds_left": round(status.seconds_left(rate_per_s), 1),
     }
 
@@ -92,7 +97,9 @@ def status_lines(status: LedgerStatus, rate_per_s: float, width: int) -> Iterato
     bound = status.bound
     to = f"AppId {bound[0]} and {PLACES[bound[1]]}" if bound else "no run yet"
     yield wrapped(f"{status.ledger}   {to}", width)
-    if status.running is not None:
+    if status.runs:
+        yield from (paragraph("", _sharing_text(run), width=width, indent=0) for run in status.runs)
+    elif status.running is not None:
         yield paragraph("", _running_text(status.running), width=width, indent=0)
     yield ""
     yield from _count_lines(status, width)
@@ -110,7 +117,7 @@ def status_lines(status: LedgerStatus, rate_per_s: float, width: int) -> Iterato
             yield from ("", f"{heading}, the first of them", *named)
     yield from _load_lines(status, width)
     if status.last_run is not None:
-        text = sentence(_run_text(status.last_run, status.running))
+        text = sentence(_run_text(status.last_run, _command_of(status.last_run, status)))
         yield from ("", "Last run", paragraph("", text, width=width))
     if status.counts.open:
         yield from ("", wrapped(_left_text(status, rate_per_s), width))
@@ -121,7 +128,7 @@ def _left_text(status: LedgerStatus, rate_per_s: float) -> str:
     to_send, run = f"{count(status.counts.open, 'submission')} to send", status.last_run
     if (
         run is not None
-        and _is_running(run, status.running)
+        and _is_running(run, _command_of(run, status))
         and (why := run.why_slow or "").startswith(WAITING)
     ):
         return f"{to_send}: {why}"
@@ -209,6 +216,39 @@ def _run_text(run: RunRecord, running: RunningCommand | None) -> str:
 def _is_running(run: RunRecord, running: RunningCommand | None) -> bool:
     """Whether a run is the command that holds the ledger."""
     return running is not None and (run.ended_at, run.pid, run.host) == (None, running.pid, running.host)
+
+
+def _command_of(run: RunRecord, status: LedgerStatus) -> RunningCommand | None:
+    """Return the command that holds the ledger; the run itself, if it is one of several that send."""
+    if any(other.id == run.id and not other.is_lost for other in status.runs):
+        return RunningCommand("batcher run", run.pid, run.host, run.started_at)
+    return status.running
+
+
+def _sharing_text(run: SharingRun) -> str:
+    where = f"Run {run.id} on {run.host}"
+    if not run.is_lost:
+        seen = at_least_a_second(run.seen_s)
+        return f"{where} (process {run.pid}): {run.share_per_s:g} a second, last heard of {seen} ago"
+    verb = "is" if run.unanswered == 1 else "are"
+    doubt = f"; {run.unanswered:,} of its requests {verb} in doubt" if run.unanswered else ""
+    if run.seen_at is None:
+        return f"{where} was killed before this ledger was copied{doubt}"
+    form = "%H:%M:%S" if run.seen_s < _SAME_DAY_S else "%Y-%m-%d %H:%M:%S"
+    return f"{where} has not been heard of since {run.seen_at.astimezone():{form}}{doubt}"
+
+
+def _sharing_json(run: SharingRun) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "host": run.host,
+        "pid": run.pid,
+        "started_at": moment(run.started_at),
+        "share_per_s": round(run.share_per_s, 3),
+        "seen_at": moment(run.seen_at) or None,
+        "lost": run.is_lost,
+        "unanswered": run.unanswered,
+    }
 
 
 def _running_text(running: RunningCommand) -> str:

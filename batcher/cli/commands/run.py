@@ -121,7 +121,9 @@ def _request(
         settings.wait_lock,
         "batcher run",
         on_event,
-        partial(check_port, settings),
+        admitted=partial(check_port, settings),
+        alone=settings.alone,
+        patience_s=settings.ledger_patience,
     )
 
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 
 from batcher.errors import LedgerBusy
 from batcher.ledger.connection import Access
 from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
-from batcher.ledger.postgres.connection import PostgresConnection, open_existing, writing
-from batcher.ledger.postgres.lease import LOOK_EVERY_S, holders_of_duties
-from batcher.ledger.shared_runs import live_runs
+from batcher.ledger.postgres.connection import (
+    PostgresConnection,
+    connect,
+    has_ledger,
+    open_existing,
+    writing,
+)
+from batcher.ledger.postgres.lease import LOOK_EVERY_S, Lease, holders_of_duties, take_duty
+from batcher.ledger.shared_runs import sender
 from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
 
@@ -39,22 +46,49 @@ async def take_alone(name: PostgresName, client: LockClient) -> PostgresConnecti
     """
     connection = await asyncio.to_thread(open_existing, name, Access.WRITE)
     try:
-        began, wait_s, reported = time.monotonic(), client.wait_s or 0.0, False
-        while other := await asyncio.to_thread(_locked_or_writer, connection):
-            holder, purpose = other
-            waited_s = time.monotonic() - began
-            if waited_s >= wait_s:
-                raise LedgerBusy(busy_text(name, holder, LockClient(wait_s=client.wait_s, purpose=purpose)))
-            if not reported:
-                client.on_wait(
-                    f"{name}: waiting up to {at_least_a_second(wait_s)} for {named(holder, purpose)}"
-                )
-                reported = True
-            await asyncio.sleep(min(LOOK_EVERY_S, wait_s - waited_s))
+        await _awaited(name, client, lambda: _locked_or_writer(connection))
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+async def take_unjoined(name: PostgresName, client: LockClient) -> Lease:
+    """Hold the duty of sending alone: no run sends now, and no other one that wants to be alone begins.
+
+    Raises:
+        LedgerBusy: another run is sending.
+        LedgerError: the server cannot be used.
+    """
+    lease = await take_duty(name, client)
+    try:
+        with await asyncio.to_thread(connect, name, Access.READ) as connection:
+            if has_ledger(connection):
+                await _awaited(name, client, lambda: _sender(connection))
+    except BaseException:
+        lease.release()
+        raise
+    return lease
+
+
+async def _awaited(
+    name: PostgresName, client: LockClient, look: Callable[[], tuple[Holder, Purpose] | None]
+) -> None:
+    """Wait until another process has ended, as long as the client waits.
+
+    Raises:
+        LedgerBusy: it has not ended by then.
+    """
+    began, wait_s, reported = time.monotonic(), client.wait_s or 0.0, False
+    while other := await asyncio.to_thread(look):
+        holder, purpose = other
+        waited_s = time.monotonic() - began
+        if waited_s >= wait_s:
+            raise LedgerBusy(busy_text(name, holder, replace(client, purpose=purpose)))
+        if not reported:
+            client.on_wait(f"{name}: waiting up to {at_least_a_second(wait_s)} for {named(holder, purpose)}")
+            reported = True
+        await asyncio.sleep(min(LOOK_EVERY_S, wait_s - waited_s))
 
 
 def _locked_or_writer(connection: PostgresConnection) -> tuple[Holder, Purpose] | None:
@@ -69,11 +103,15 @@ def _locked_or_writer(connection: PostgresConnection) -> tuple[Holder, Purpose] 
     return other
 
 
+def _sender(connection: PostgresConnection) -> tuple[Holder, Purpose] | None:
+    """Return the oldest of the living runs."""
+    holder = sender(connection)
+    return None if holder is None else (holder, Purpose.SENDING)
+
+
 def _writer(connection: PostgresConnection) -> tuple[Holder, Purpose] | None:
-    for run in live_runs(connection):
-        if run.is_live:
-            since = datetime.fromtimestamp(run.started_at_ms / 1000, UTC)
-            return Holder("batcher run", run.pid, run.host, since), Purpose.SENDING
+    if (running := _sender(connection)) is not None:
+        return running
     for purpose, holder in holders_of_duties(connection).items():
         return holder, purpose
     session = connection.row(_SESSION, name=writing(connection.postgres_name))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from batcher.errors import LedgerError, NotALedger
 from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import Check
 from batcher.ledger.holding import Hold, Holder, LockClient, Purpose
-from batcher.ledger.postgres.alone import take_alone
+from batcher.ledger.postgres.alone import take_alone, take_unjoined
 from batcher.ledger.postgres.connection import PostgresConnection, connect, has_ledger, open_existing
 from batcher.ledger.postgres.errors import translated
 from batcher.ledger.postgres.lease import SharedHold, take_duty
 from batcher.ledger.schema_version import create, create_tables, is_up_to_date, upgrade
-from batcher.ledger.shared_runs import live_runs
+from batcher.ledger.shared_runs import sender
 from batcher.model.ledger_name import PostgresName
 
 _UNSAFE = {
@@ -95,9 +94,9 @@ class PostgresDatabase:
     async def take(self, client: LockClient) -> Hold:
         """Take the duty of the client's purpose; several processes may send and load at once."""
         await asyncio.to_thread(self._make_duties)
-        if client.purpose is Purpose.SENDING:
-            return SharedHold()
-        return await take_duty(self.name, client)
+        if client.purpose is not Purpose.SENDING:
+            return await take_duty(self.name, client)
+        return await take_unjoined(self.name, client) if client.alone else SharedHold()
 
     async def holder(self) -> Holder | bool:
         """Return who has the duty of sending."""
@@ -162,11 +161,7 @@ class PostgresDatabase:
         with connect(self.name, Access.READ) as connection:
             if not has_ledger(connection):
                 return False
-            for run in live_runs(connection):
-                if run.is_live:
-                    since = datetime.fromtimestamp(run.started_at_ms / 1000, UTC)
-                    return Holder("batcher run", run.pid, run.host, since)
-        return False
+            return sender(connection) or False
 
 
 class _Server:
