@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import PICTURES, Cli, serving, tencent_ids
+from support.ledger_place import ledger_option, with_paths
 
 from batcher.sandbox import Fault, SandboxSettings
 
@@ -72,7 +73,9 @@ async def test_summary_names_show_where_support_asks_for_a_request_id(
     async with serving(cli, spoiled(n3=fault)):
         done = await cli.run(manifest(tencent_ids(10)), *PICTURES, "--concurrency", "1")
     assert done.code == 1
-    assert ("`batcher show FILE_ID` prints the RequestIds" in done.stderr) is shown
+    option = ledger_option(cli.folder / "batcher.db").replace("'", "")
+    said = " ".join(done.stderr.replace("'", "").split())
+    assert (f"`batcher show{with_paths(option)} FILE_ID` prints the RequestIds" in said) is shown
 
 
 async def test_halted_run_names_the_request_id_that_support_asks_for(cli: Cli, manifest: Manifest) -> None:

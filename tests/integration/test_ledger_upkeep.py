@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,8 +40,8 @@ def change(ledger: Path, *statements: str) -> None:
 
 
 def content(ledger: Path) -> list[list[tuple[object, ...]]]:
-    """All rows of all tables; who holds the ledger is not content."""
-    tables = [table for table in metadata.sorted_tables if table.name != "duties"]
+    """All rows of all tables; who holds a ledger in PostgreSQL is not content."""
+    tables = [table for table in metadata.sorted_tables if table.name != "duties" or the_server() is None]
     return [query(ledger, str(table.select().order_by(*table.primary_key))) for table in tables]
 
 
@@ -396,8 +398,9 @@ async def test_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path]) -
         ledger,
         "DELETE FROM submissions WHERE id > 100",
         "UPDATE tallies SET n = 100",
-        "PRAGMA wal_checkpoint(TRUNCATE)",
     )
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before, rows = ledger.stat().st_size, content(ledger)
     done = await cli("ledger", "vacuum")
     assert done.code == 0, done.stderr

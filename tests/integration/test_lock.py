@@ -28,12 +28,13 @@ from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite.lock import lock_holder, take_lock
 from batcher.sandbox import Sandbox
 
+VACUUM = "ledger vacuum"
 WRITERS = {
     "run": ("run", "archive.csv", *PICTURES, *FAST),
     "load": ("load", "archive.csv", *PICTURES),
     "retry": ("retry",),
     "ledger prune": ("ledger", "prune", "--older-than", "90d"),
-    "ledger vacuum": ("ledger", "vacuum"),
+    VACUUM: ("ledger", "vacuum"),
 }
 
 
@@ -82,7 +83,7 @@ async def test_message_names_the_other_runs_process_host_and_start(
             json.loads(lock_text(cli.folder / "batcher.db"))["since"].replace("T", " ").removesuffix("+00:00")
         )
         for command, words in WRITERS.items():
-            if command == "ledger vacuum" and the_server():
+            if command == VACUUM and the_server():
                 continue
             done = await cli(*words)
             assert done.code == 5
@@ -97,7 +98,7 @@ async def test_message_names_the_other_runs_process_host_and_start(
 
 @pytest.mark.parametrize(
     "command",
-    [pytest.param(one, marks=pytest.mark.about_files) if one == "ledger vacuum" else one for one in WRITERS],
+    [*(one for one in WRITERS if one != VACUUM), pytest.param(VACUUM, marks=pytest.mark.about_files)],
 )
 async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[..., Path], command: str) -> None:
     """With --wait-lock each writer says once for whom it waits, and does its work when that run has ended."""
@@ -149,7 +150,7 @@ async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Calla
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("command", ["run", "load", "ledger vacuum"])
+@pytest.mark.parametrize("command", ["run", "load", pytest.param(VACUUM, marks=pytest.mark.about_files)])
 async def test_signal_ends_the_wait_immediately(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, command: str
 ) -> None:

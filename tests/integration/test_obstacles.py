@@ -25,7 +25,7 @@ PAGE = "<html><body>Access denied by policy 17</body></html>"
 ROWS = """
 SELECT state, count(*), sum(tries_busy + tries_unknown + tries_doubt),
     max(CASE WHEN doubted THEN 1 ELSE 0 END)
-FROM submissions
+FROM submissions GROUP BY state
 """
 
 
