@@ -52,7 +52,7 @@ class LeftToShare(NamedTuple):
     fresh: bool
     """There are submissions that wait for nothing and were never in doubt."""
     next_due_ms: int | None
-    """When the next one that waits is due, by the server's clock."""
+    """When the next one that waits and was never in doubt is due, by the server's clock."""
     doubtful: bool
     """There are submissions whose answer was lost before."""
     elsewhere: int
@@ -91,7 +91,8 @@ ORDER BY s.id LIMIT :limit {_SKIP}
 
 _LEFT = f"""
 SELECT EXISTS (SELECT 1 FROM submissions WHERE {IS_FRESH}) AS fresh,
-    (SELECT min(not_before_ms) FROM submissions WHERE not_before_ms IS NOT NULL) AS next_due_ms,
+    (SELECT min(not_before_ms) FROM submissions
+        WHERE not_before_ms IS NOT NULL AND tries_doubt = 0) AS next_due_ms,
     EXISTS (SELECT 1 FROM submissions WHERE state = 'pending' AND tries_doubt > 0) AS doubtful,
     (SELECT count(*) FROM submissions AS s
         JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
