@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 TESTS ?= tests
 
-.PHONY: help demo test suite suite-postgres lint types soak compat bench pacing lock audit clean
+.PHONY: help demo test suite suite-postgres lint types soak chaos compat bench pacing sharing lock audit clean
 
 help:
 	@echo "make demo    go the whole way once, against a sandbox on this machine, to a report to look at"
@@ -14,9 +14,11 @@ help:
 	@echo "make suite   the suite alone, on ledgers in files"
 	@echo "make suite-postgres  what concerns ledgers once more, on ledgers in PostgreSQL"
 	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
+	@echo "make chaos   500 faults over runs that share a ledger in PostgreSQL, twice; half an hour"
 	@echo "make compat  the suite on the newest release and pre-release of aiohttp; needs the network"
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
 	@echo "make pacing  how near the limit the pace is, against servers that count differently; 15 minutes"
+	@echo "make sharing runs that share the limit through a ledger in PostgreSQL, steady and with kills; 15 minutes"
 	@echo "make lock    write constraints.txt anew from pyproject.toml"
 	@echo "make audit   look whether a package that constraints.txt pins has a known weakness; needs the network"
 	@echo "make clean   remove what the other targets made"
@@ -59,6 +61,9 @@ soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/crash -rP --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
 	$(BIN)/python -m pytest tests/unit/flowcontrol/test_share_histories.py --timeout 3600 --share-steps 100000
 
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -p no:xdist tests/crash/test_chaos.py -rP --timeout 7200 --chaos-faults 500
+
 # Each in a virtual environment of its own. 4.0.0a1 is a pre-release of 2019, older than every 3.x of today.
 compat:
 	rm -rf $(VENV)-compat && mkdir $(VENV)-compat
@@ -81,6 +86,9 @@ pacing: $(VENV)/installed-dev
 	$(BIN)/python bench/pacing.py --busy
 	$(BIN)/python bench/pacing.py --rates
 	$(BIN)/python bench/pacing.py --neighbour
+
+sharing: $(VENV)/installed-dev
+	$(BIN)/python bench/sharing.py
 
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \

@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-rounds", type=int, default=30, help="rounds of the kill loop")
     parser.addoption("--histories", type=int, default=6, help="how many histories are made up")
     parser.addoption("--share-steps", type=int, default=1000, help="steps of runs that share a limit")
+    parser.addoption("--chaos-faults", type=int, default=6, help="faults over runs that share a ledger")
+    parser.addoption("--chaos-seed", type=int, help="draw the faults of an earlier chaos again")
     parser.addoption("--soak-rows", type=int, default=500, help="recordings of the soak")
     parser.addoption(
         "--every-step", action="store_true", help="let every step of the ledger fail in every way"
@@ -80,6 +82,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def soak_rows(request: pytest.FixtureRequest) -> int:
     """How many recordings the soak has."""
     return int(request.config.getoption("--soak-rows"))
+
+
+@pytest.fixture
+def chaos_faults(request: pytest.FixtureRequest) -> int:
+    """How many faults hit runs that share a ledger."""
+    return int(request.config.getoption("--chaos-faults"))
+
+
+@pytest.fixture
+def chaos_seed(request: pytest.FixtureRequest) -> int | None:
+    """The seed of the chaos; None for one of its own."""
+    seed = request.config.getoption("--chaos-seed")
+    return None if seed is None else int(seed)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Fleet:
     server: PostgresServer
     schema: str
     ids: list[str] = field(default_factory=list)
-    processes: list[Process] = field(default_factory=list)
+    machines: int = 0
 
     def url(self, proxy: TcpProxy | None = None) -> str:
         """The ledger, directly or through a proxy."""
@@ -60,13 +60,12 @@ class Fleet:
 
     async def start(self, *args: str, proxy: TcpProxy | None = None) -> Process:
         """Begin a run, as on a machine of its own: nothing but the ledger keeps it apart from the others."""
-        machine = self.cli.folder / f"machine-{len(self.processes)}"
+        self.machines += 1
+        machine = self.cli.folder / f"machine-{self.machines}"
         self.cli.constants["batcher.flowcontrol.shared_folder:FOLDER"] = str(machine)
-        process = await self.cli.start(
+        return await self.cli.start(
             "run", "--progress", "none", *args, env={"BATCHER_LEDGER": self.url(proxy)}
         )
-        self.processes.append(process)
-        return process
 
     async def finish(self, process: Process, *codes: int) -> Done:
         """Wait for the end of a run, which has one of these exit codes."""
