@@ -14,6 +14,7 @@ REQUIREMENTS = {
     "Jinja2": "Jinja2>=3.1",
     "MarkupSafe": "MarkupSafe>=2.1",
     "Pillow": "Pillow>=11",
+    "psycopg": "psycopg[binary]>=3.2",
     "pyarrow": "pyarrow>=18",
     "python-calamine": "python-calamine>=0.9",
     "XlsxWriter": "XlsxWriter>=3.2",

@@ -41,7 +41,7 @@ _Path = str | os.PathLike[str]
 
 _DUMP = "Use pg_dump --schema=NAME, or the backups of your server"
 _RESTORE = "Use pg_restore, or the backups of your server"
-_AUTOVACUUM = "The server's autovacuum frees its room"
+_AUTOVACUUM = "The autovacuum of the server frees its room"
 
 _TALLIES, _FILE = "tallies:", "the file:"
 """The words with which findings of these kinds begin."""
@@ -267,6 +267,15 @@ async def prune_attempts(path: AnyLedger, before: datetime, *, lock: Hold | None
         return await prune(ledger, before, ledger.forget)
 
 
+def ledger_to_vacuum(path: AnyLedger) -> Path:
+    """Return the file of a ledger.
+
+    Raises:
+        SettingsError: it is in PostgreSQL, which frees its room itself.
+    """
+    return ledger_file(path, "ledger vacuum", _AUTOVACUUM)
+
+
 async def vacuum_ledger(path: AnyLedger, *, lock: Hold | None = None) -> Vacuumed:
     """Write the file again without free pages. Needs twice the ledger's size on its disk for a while.
 
@@ -278,7 +287,7 @@ async def vacuum_ledger(path: AnyLedger, *, lock: Hold | None = None) -> Vacuume
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written, or the disk has no room.
     """
-    place = ledger_file(path, "ledger vacuum", _AUTOVACUUM)
+    place = ledger_to_vacuum(path)
     check_file(place)
     async with open_to_itself(place, lock):
         return vacuum(place)

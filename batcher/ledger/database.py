@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from batcher.errors import SettingsError
 from batcher.ledger.connection import Access, Connection
 from batcher.ledger.holding import Hold, Holder, LockClient
 from batcher.model.ledger_name import LedgerName
 from batcher.model.records import Room
+from batcher.requirements import pip_install
 
 FIRST_FINDINGS = 20
 """The number of findings of one kind that are reported one by one."""
@@ -158,11 +160,20 @@ class Database(Protocol):
 
 
 def database_of(name: LedgerName) -> Database:
-    """Return the database of a ledger."""
+    """Return the database of a ledger.
+
+    Raises:
+        SettingsError: its driver is not installed.
+    """
     if isinstance(name, Path):
         from batcher.ledger.sqlite.database import SqliteDatabase
 
         return SqliteDatabase(name)
-    from batcher.ledger.postgres.database import PostgresDatabase
-
+    try:
+        from batcher.ledger.postgres.database import PostgresDatabase
+    except ImportError as exc:
+        raise SettingsError(
+            f"{name}: a ledger in PostgreSQL needs the package psycopg, which is not installed: "
+            f"{pip_install('psycopg')}"
+        ) from exc
     return PostgresDatabase(name)

@@ -238,7 +238,7 @@ async def ledger_prune(
         found = await prune_attempts(path, before, lock=await lock_for(call))
     attempts = f"{count(found.attempts, 'attempt')} of {count(found.submissions, 'submission')}"
     text = f"{path}: {'would delete' if dry_run else 'deleted'} {attempts}, begun before {moment(before)}"
-    if found.attempts and not dry_run:
+    if found.attempts and not dry_run and isinstance(path, Path):
         text += f"; to give the room back to the disk: batcher ledger vacuum{ledger_option(settings.ledger)}"
     console.say(text)
     return ExitCode.DONE
@@ -256,10 +256,10 @@ async def ledger_vacuum(
 
     Example:  batcher ledger vacuum
     """
-    from batcher.api.upkeep import vacuum_ledger
+    from batcher.api.upkeep import ledger_to_vacuum, vacuum_ledger
     from batcher.cli.ledger_lock import lock_for
 
-    path = ledger_named(call.settings.ledger)
+    path = ledger_to_vacuum(call.settings.ledger)
     lock = await lock_for(call)
     call.console.say(f"{path}: writing the file again; track, listen and fetch wait meanwhile")
     done = await vacuum_ledger(path, lock=lock)
