@@ -14,8 +14,8 @@ from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsErr
 from batcher.ledger.database import Database, database_of
 from batcher.ledger.holding import Holder
 from batcher.ledger.preflight import Readiness, readiness
-from batcher.model.check import CheckFinding, fail, ok, skip, warn
-from batcher.model.ledger_name import LedgerName
+from batcher.model.check import CheckFinding, fail, fails, ok, skip, warn
+from batcher.model.ledger_name import LedgerName, PostgresName
 from batcher.model.records import Room
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import PLACES, count, duration, moment, size
@@ -75,8 +75,15 @@ async def check_ledger(
         findings = [fail("ledger", str(exc))]
     else:
         findings = [ledger_finding(name, found, app_id, endpoint), *_file_system_findings(database)]
+    if isinstance(name, PostgresName):
+        from batcher.api.check_server import server_findings  # with psycopg, which is an extra
+
+        findings += server_findings(name)
+    if database.is_shared and fails(findings):
+        findings.append(skip("lock", "the server cannot be used"))
+        return findings
     try:
-        findings.append(lock_finding(await database.holder(), wait_s))
+        findings.append(lock_finding(await database.holder(), wait_s, joins=database.is_shared))
     except LedgerError as exc:
         findings.append(fail("lock", str(exc)))
     try:
@@ -139,8 +146,14 @@ def ledger_finding(
     return fail("ledger", f"{text}, and a run now to {ours}", remedy, **facts)
 
 
-def lock_finding(holder: Holder | bool, wait_s: float) -> CheckFinding:
-    """Report whether a run could have the ledger now."""
+def lock_finding(holder: Holder | bool, wait_s: float, *, joins: bool = False) -> CheckFinding:
+    """Report whether a run could have the ledger now.
+
+    Args:
+        holder: who holds the ledger.
+        wait_s: how long a run waits.
+        joins: a run joins others, since several may send on one ledger.
+    """
     if holder is False:
         return ok("lock", "no process holds the ledger", held=False)
     facts: dict[str, object] = {"held": True}
@@ -153,6 +166,8 @@ def lock_finding(holder: Holder | bool, wait_s: float) -> CheckFinding:
             "since": moment(holder.since),
             "command": holder.command,
         }
+    if joins:
+        return ok("lock", f"sending now: {process}; a run now joins it, and --alone refuses to", **facts)
     then = f"a run now would wait {duration(wait_s)} for it" if wait_s else "a run now would have exit code 5"
     return warn("lock", f"held by {process}", f"{then}; --wait-lock sets how long to wait", **facts)
 

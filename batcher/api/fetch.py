@@ -12,7 +12,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,7 @@ from batcher.config.defaults import FETCH_CONCURRENCY
 from batcher.config.endpoints import endpoint_of, is_loopback, place_of
 from batcher.config.ledger_names import ledger_named
 from batcher.config.problems import shown_value
-from batcher.errors import BatcherError, FolderError, SettingsError
+from batcher.errors import BatcherError, FolderError, LedgerBusy, SettingsError
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
@@ -157,10 +157,30 @@ class PictureFetch:
             raise SettingsError(f"folder {folder}: this is a file; name the folder for the pictures")
         check_target(folder, "folder")
         database_of(self._path).check_there()
-        with await ledger_lock(self._path, self._caller, purpose=Purpose.FETCHING):
+        with ExitStack() as held:
+            checks = await self._hold(held)
             async with await PictureLedger.open(self._path, self._on_event) as ledger:
                 await self._check(ledger)
-                return await self._fetch(ledger)
+                try:
+                    return await self._fetch(ledger, held, checks=checks)
+                finally:
+                    await ledger.release()
+
+    async def _hold(self, held: ExitStack) -> bool:
+        """Hold the ledger for fetching; return False if another fetch does, on a ledger that both may use.
+
+        The holder alone looks for missing files and writes the index; new pictures are for all.
+
+        Raises:
+            LedgerBusy: another fetch holds the file.
+        """
+        try:
+            held.enter_context(await ledger_lock(self._path, self._caller, purpose=Purpose.FETCHING))
+        except LedgerBusy:
+            if not database_of(self._path).is_shared:
+                raise
+            return False
+        return True
 
     async def _check(self, ledger: PictureLedger) -> None:
         """Refuse a ledger of another kind of service, and recordings that it does not have."""
@@ -169,15 +189,17 @@ class PictureFetch:
             if not await ledger.has_recording(recording):
                 raise BatcherError(f"recording {recording}: not in {self._path}")
 
-    async def _fetch(self, ledger: PictureLedger) -> FetchSummary:
+    async def _fetch(self, ledger: PictureLedger, held: ExitStack, *, checks: bool) -> FetchSummary:
         from batcher.fetch.fetcher import Fetcher  # with Pillow, which is an extra
 
-        settings = replace(self._settings, not_under=_ledger_name_in(self._settings.folder, self._path))
+        not_under = _ledger_name_in(self._settings.folder, self._path)
+        settings = replace(self._settings, not_under=not_under, checks=checks)
         fetcher = Fetcher(ledger, self._source, settings, on_event=self._ended)
         try:
             async with self._source, self._progress_emitted(fetcher, await self._expected(ledger)):
                 await self._download(fetcher)
-            await update_index(ledger, settings.folder, self._changes)
+            if checks or await self._hold(held):  # the last fetch to end writes the index
+                await update_index(ledger, settings.folder, self._changes)
         except asyncio.CancelledError:
             self.summary = await self._summed_up(ledger, fetcher.figures, cancelled=True)
             raise

@@ -41,7 +41,7 @@ _Path = str | os.PathLike[str]
 
 _DUMP = "Use pg_dump --schema=NAME, or the backups of your server"
 _RESTORE = "Use pg_restore, or the backups of your server"
-_AUTOVACUUM = "The server's autovacuum frees its room"
+_AUTOVACUUM = "The autovacuum of the server frees its room"
 
 _TALLIES, _FILE = "tallies:", "the file:"
 """The words with which findings of these kinds begin."""

@@ -18,7 +18,6 @@ from batcher.fetch.settings import FetchFigures, FetchSettings
 from batcher.ledger.pictures import (
     GIVEN_UP,
     KEPT,
-    UNFETCHED,
     PictureLedger,
     settled_before,
     with_files_before,
@@ -45,8 +44,10 @@ async def pages_to_fetch(
         figures: of the fetch; ``in_place`` is counted here.
     """
     began_ms, recordings = ledger.now_ms(), settings.recordings
-    async for page in ledger.pages(UNFETCHED, recordings):
+    async for page in ledger.unfetched(recordings):
         yield page
+    if not settings.checks:
+        return
     async for page in _missing(ledger, settings, figures, began_ms):
         figures.in_place -= len(page)
         yield page

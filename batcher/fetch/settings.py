@@ -34,6 +34,8 @@ class FetchSettings:
     """Fetch the pictures of these recordings only; an empty tuple means all recordings."""
     check_all: bool = False
     """Check every file of earlier fetches, not only the share of the day."""
+    checks: bool = True
+    """Also look for missing files, and for pictures given up; False while another fetch does that."""
     not_under: str | None = None
     """A prefix of names in the folder that belong to the ledger, if the ledger is in the folder too."""
 

@@ -7,16 +7,19 @@ in the order of the submissions and the pictures of each.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
 from batcher.ledger.connection import Connection, ResultRow
+from batcher.ledger.database import database_of
+from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.ledger.writer import BatchEvent
+from batcher.ledger.taken_pictures import release, take
+from batcher.ledger.writer import BatchEvent, Writer
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState
@@ -82,7 +85,8 @@ UPDATE pictures SET
     bytes = item.n_bytes,
     width = item.width,
     height = item.height,
-    fetched_at_ms = item.fetched_at_ms
+    fetched_at_ms = item.fetched_at_ms,
+    taken_until_ms = NULL
 FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER, state TEXT, error TEXT, tries INTEGER,
     file TEXT, n_bytes BIGINT, width INTEGER, height INTEGER, fetched_at_ms BIGINT)
 WHERE pictures.submission_id = item.id AND pictures.number = item.number
@@ -208,6 +212,11 @@ def has_recording(connection: Connection, recording: FileId) -> bool:
 class PictureLedger(SharedLedger):
     """A ledger whose pictures are fetched. Open it with :meth:`open`."""
 
+    def __init__(self, reads: ReadThread, writer: Writer, clock: Callable[[], float]) -> None:
+        super().__init__(reads, writer, clock)
+        self._taken: set[PageEnd] = set()
+        """What this fetch has taken and not recorded yet."""
+
     page = asked(pictures)
     folders = asked(folders)
     count_unfetched = asked(count_unfetched)
@@ -222,6 +231,28 @@ class PictureLedger(SharedLedger):
         while page := await self.page(which, recordings, after=after, limit=_TOGETHER):
             after = page[-1].place
             yield page
+
+    async def unfetched(self, recordings: Sequence[FileId] = ()) -> AsyncIterator[list[PictureRecord]]:
+        """Yield the pictures that are neither fetched nor given up, page by page.
+
+        Where several fetches may work on one ledger, each page is taken: no other fetch gets it.
+        """
+        if not database_of(self.name).is_shared:
+            async for page in self.pages(UNFETCHED, recordings):
+                yield page
+            return
+        of_recordings, values = _of("{of_recordings}", recordings)
+        after: PageEnd = (0, 0)
+        while places := await self.change(take, after, _CONFIRMED, of_recordings, values):
+            self._taken.update(places)
+            after = places[-1]
+            yield await self.at(places)
+
+    async def release(self) -> None:
+        """Let other fetches have what was taken and not fetched."""
+        if self._taken:
+            await self.change(release, sorted(self._taken))
+            self._taken.clear()
 
     async def at(self, places: Sequence[PageEnd]) -> list[PictureRecord]:
         """Return pictures by their places, in the order of all pictures."""
@@ -239,6 +270,7 @@ class PictureLedger(SharedLedger):
             LedgerError: it is not on disk.
         """
         await self._record(fetch_ended, FetchEnded(fetched, self.now_ms()))
+        self._taken.discard(fetched.picture.place)
 
 
 @BatchEvent

@@ -238,7 +238,7 @@ async def ledger_prune(
         found = await prune_attempts(path, before, lock=await lock_for(call))
     attempts = f"{count(found.attempts, 'attempt')} of {count(found.submissions, 'submission')}"
     text = f"{path}: {'would delete' if dry_run else 'deleted'} {attempts}, begun before {moment(before)}"
-    if found.attempts and not dry_run:
+    if found.attempts and not dry_run and isinstance(path, Path):
         text += f"; to give the room back to the disk: batcher ledger vacuum{ledger_option(settings.ledger)}"
     console.say(text)
     return ExitCode.DONE

@@ -18,6 +18,9 @@ from batcher.ledger.schema_version import create, create_tables, is_up_to_date, 
 from batcher.ledger.shared_runs import sender
 from batcher.model.ledger_name import PostgresName
 
+OLDEST = 15
+"""The oldest major version of PostgreSQL that is supported."""
+
 _UNSAFE = {
     "fsync": "a crash of the server may lose what was sent",
     "full_page_writes": "a crash of the server may damage the ledger",
@@ -115,6 +118,12 @@ class PostgresDatabase:
         with connect(self.name, Access.READ) as connection:
             _check_server(connection, self.name)
             row = connection.row(_RIGHTS, schema=self.name.schema)
+            if row is not None and row.is_there and row.may_use and not row.may_write:
+                raise LedgerError(
+                    f"{self.name}: the ledger cannot be used: this user may not write its tables; let their "
+                    f"owner run: GRANT ALL ON ALL TABLES IN SCHEMA {self.name.schema} TO USER; GRANT ALL ON "
+                    f"ALL SEQUENCES IN SCHEMA {self.name.schema} TO USER"
+                )
             if row is not None and not (row.may_use if row.is_there else row.may_create):
                 raise LedgerError(
                     f"{self.name}: the ledger cannot be used: this user may not "
@@ -179,7 +188,10 @@ class _Server:
 
 _RIGHTS = """
 SELECT n.oid IS NOT NULL AS is_there, coalesce(has_schema_privilege(n.oid, 'USAGE'), false) AS may_use,
-    has_database_privilege(current_database(), 'CREATE') AS may_create
+    has_database_privilege(current_database(), 'CREATE') AS may_create,
+    (SELECT coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+        AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), true)
+        FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname IN ('runs', 'submissions')) AS may_write
 FROM (SELECT 1) AS one LEFT JOIN pg_namespace AS n ON n.nspname = :schema
 """
 
@@ -189,7 +201,11 @@ def _grant(schema: str) -> str:
 
 
 def _check_server(connection: PostgresConnection, name: PostgresName) -> None:
-    """Refuse a server that may forget what it has confirmed."""
+    """Refuse a server that is too old, or that may forget what it has confirmed."""
+    if connection.driver.info.server_version < OLDEST * 10_000:
+        raise LedgerError(
+            f"{name}: the ledger cannot be used: the server is older than PostgreSQL {OLDEST}; upgrade it"
+        )
     for setting, why in _UNSAFE.items():
         if connection.value(f"SHOW {setting}") == "off":
             raise LedgerError(
