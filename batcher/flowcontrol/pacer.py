@@ -302,6 +302,10 @@ class Pacer:
         """The present pace; 0 while other runs have the whole limit."""
         return 0.0 if self.standing_by else self.pace.per_s(self._clock())
 
+    def learned_per_s(self, rate_per_s: float) -> float:
+        """Return the pace that this run would have at a limit: what it has learned is a part of any limit."""
+        return self.pace.share(self._clock()) * rate_per_s / (1 + MARGIN)
+
     @property
     def why_slow(self) -> str | None:
         """Why the pace is below the cap; None when it is not."""

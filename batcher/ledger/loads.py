@@ -60,6 +60,8 @@ class NewLoad(NamedTuple):
     ended_at_ms: int | None = None
     options: str | None = None
     """The options by which it is read, as a JSON object; None when there is no file to read again."""
+    run_id: int | None = None
+    """The run that reads it; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ class Ended:
 
 
 _INSERT_LOAD = """
-INSERT INTO loads (source, path, columns, counted_by, started_at_ms, ended_at_ms, options)
-VALUES (:source, :path, :columns, :counted_by, :started_at_ms, :ended_at_ms, :options) RETURNING id
+INSERT INTO loads (source, path, columns, counted_by, started_at_ms, ended_at_ms, options, run_id)
+VALUES (:source, :path, :columns, :counted_by, :started_at_ms, :ended_at_ms, :options, :run_id) RETURNING id
 """
 
 _END_LOAD = """

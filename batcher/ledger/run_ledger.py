@@ -109,6 +109,7 @@ class RunLedger(LedgerReader):
         if self.sharing is not None:
             self.sharing.write_with(self._writer)
         self._parameters: dict[Parameters, int] = {}
+        self._run_id: RunId | None = None
         self._adding = asyncio.Lock()
         self._unproven: tuple[int, EndpointKind] | None = None
         """The account that the first answer that proves it will bind the ledger to; None once it is bound."""
@@ -171,7 +172,8 @@ class RunLedger(LedgerReader):
             "version": version,
             "rate_per_s": rate_per_s,
         }
-        return RunId(await self._record(insert_run, row))
+        self._run_id = RunId(await self._record(insert_run, row))
+        return self._run_id
 
     async def end_run(
         self,
@@ -192,6 +194,7 @@ class RunLedger(LedgerReader):
             "why_slow": why_slow,
             "reported": exit_code in REPORTED,
         }
+        self._run_id = None
         await self._record(end_run, row, known=True)
 
     async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
@@ -275,7 +278,7 @@ class RunLedger(LedgerReader):
             options: the options by which it is read, for the next load of the path.
         """
         names, read_by = json.dumps(list(columns), ensure_ascii=False), json.dumps(dict(options or {}))
-        load = NewLoad(source, path, names, counted_by, self._now_ms(), options=read_by)
+        load = NewLoad(source, path, names, counted_by, self._now_ms(), options=read_by, run_id=self._run_id)
         load_id = LoadId(await self._record(insert_load, load))
         self._seen[load_id] = path, Fingerprint()
         return load_id

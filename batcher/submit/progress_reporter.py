@@ -32,6 +32,7 @@ class ProgressReporter:
         ledger: where the counts come from, and where the pace is kept for readers and for the next run.
         run_id: the run.
         rate: returns how fast it sends now.
+        rate_per_s: the whole rate that the run was started with.
         ended_before: how many submissions had ended before it began.
         on_event: called with each report.
     """
@@ -41,12 +42,14 @@ class ProgressReporter:
         ledger: RunLedger,
         run_id: RunId,
         rate: Callable[[], CurrentRate],
+        rate_per_s: float,
         ended_before: int,
         on_event: OnEvent,
     ) -> None:
         self._ledger = ledger
         self._run_id = run_id
         self._rate = rate
+        self._rate_per_s = rate_per_s
         self._ended_before = ended_before
         self._on_event = on_event
         self._noted: tuple[float, str | None] | None = None
@@ -102,8 +105,10 @@ class ProgressReporter:
         pace = round(rate.pace_per_s, 2), rate.why_slow
         if pace == self._noted:
             return
-        with contextlib.suppress(LedgerError):
-            await self._ledger.note_pace(self._run_id, *pace)
+        if rate.cap_per_s:  # of the part of a limit that the run has, the learned part is kept for the whole
+            learned = round(rate.pace_per_s / rate.cap_per_s * self._rate_per_s, 2)
+            with contextlib.suppress(LedgerError):
+                await self._ledger.note_pace(self._run_id, learned, rate.why_slow)
         self._on_event(PaceChanged(pace[0], rate.cap_per_s, pace[1]))
         self._noted = pace
 

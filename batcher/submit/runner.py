@@ -171,7 +171,14 @@ class Runner:
         """Run loader and workers to their ends, with the deadline in force and progress reported."""
         self._pool.sent.start()
         keeping = asyncio.create_task(self._keep_sharing(), name="sharing")
-        reporter = ProgressReporter(self._ledger, run_id, lambda: self.pace, before.ended, self._on_event)
+        reporter = ProgressReporter(
+            self._ledger,
+            run_id,
+            lambda: self.pace,
+            self._settings.rate_per_s,
+            before.ended,
+            self._on_event,
+        )
         deadline = asyncio.create_task(self._end_in_time(), name="deadline")
         try:
             async with reporter.reporting(), asyncio.TaskGroup() as group:
@@ -356,8 +363,8 @@ class Runner:
                 run_id,
                 int(ending.exit),
                 ending.reason,
-                pace_per_s=self._pacer.pace_per_s,
-                why_slow=self._governor.guard.why_slow,
+                pace_per_s=self._pacer.learned_per_s(self._settings.rate_per_s),
+                why_slow=None if self._pacer.standing_by else self._governor.guard.why_slow,
             )
         return ending
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, empty_ledger
+from support.cli import Cli
+from support.ledger_place import empty_ledger
 from support.pictured import finished, keep_tasks, serving_pictures
 
 from batcher.config.ledger_names import ledger_named

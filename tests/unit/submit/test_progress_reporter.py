@@ -50,7 +50,7 @@ class Scene:
         self.rate = CurrentRate(20.0, 19.8, 20.0, None, 10, 5.0)
         self.events: list[Event] = []
         self.reporter = ProgressReporter(
-            cast("RunLedger", self.ledger), RunId(1), lambda: self.rate, 90, self.events.append
+            cast("RunLedger", self.ledger), RunId(1), lambda: self.rate, 20.0, 90, self.events.append
         )
 
     def of(self, kind: type[Any]) -> list[Any]:
