@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from batcher.ledger.process_identity import this_process
 from batcher.ledger.read_thread import ReadThread
@@ -19,6 +19,7 @@ from batcher.ledger.shared_attempts import (
     TakeOver,
     begin_next,
     left_to_share,
+    still_open,
     take_over,
 )
 from batcher.ledger.shared_runs import (
@@ -37,7 +38,7 @@ from batcher.ledger.shared_runs import (
 )
 from batcher.ledger.writer import Writer, shielded
 from batcher.model.outcome import Settlement
-from batcher.model.submission import Claim, RunId
+from batcher.model.submission import Claim, RunId, SubmissionId
 
 
 def boottime() -> float:
@@ -114,6 +115,10 @@ class RunSharing:
     async def left(self, run_id: RunId) -> LeftToShare:
         """Return what is left to send, for a run that has found nothing to begin."""
         return await self._reads.read(left_to_share, run_id)
+
+    async def still_open(self, ids: Collection[SubmissionId]) -> set[SubmissionId]:
+        """Return those of some submissions that wait to be sent."""
+        return await self._reads.read(still_open, ids)
 
     async def live_runs(self) -> list[LiveRun]:
         """Return the runs that have not ended."""

@@ -8,7 +8,7 @@ that another run has called in doubt may end after all. Its answer was paid for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from batcher.ledger.attempts import Begin, Settle, attempt_item, begin, settle
@@ -19,7 +19,7 @@ from batcher.ledger.shared_runs import NOW_MS, declare_lost
 from batcher.ledger.tallies import Key, tally
 from batcher.ledger.writer import BatchEvent
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Settlement
-from batcher.model.submission import Claim, RunId, State
+from batcher.model.submission import Claim, RunId, State, SubmissionId
 
 TAKEN_AT_ONCE = 500
 """Attempts of lost runs that one transaction settles."""
@@ -94,6 +94,11 @@ WHERE s.state = 'pending' AND s.id IN (SELECT CAST(value AS BIGINT) FROM json_ar
     AND (s.not_before_ms IS NULL OR s.not_before_ms <= {NOW_MS} OR s.not_before_ms > {NOW_MS} + :longest_ms)
 ORDER BY s.id LIMIT :limit {_SKIP}
 """  # noqa: S608 - ours
+
+_STILL_OPEN = """
+SELECT id FROM submissions
+WHERE state = 'pending' AND id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+"""
 
 _ORPHANS = f"""{CLAIM}
 JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts JOIN runs AS r ON r.id = a.run_id
@@ -215,6 +220,11 @@ def take_over(connection: Connection, item: TakeOver) -> int:
     if claims:
         settle.record(connection, [Settle(item.judge(claim), item.run_id, None) for claim in claims])
     return len(claims)
+
+
+def still_open(connection: Connection, ids: Collection[SubmissionId]) -> set[SubmissionId]:
+    """Return those of some submissions that wait to be sent."""
+    return {SubmissionId(row.id) for row in connection.rows(_STILL_OPEN, ids=sorted(ids))}
 
 
 def left_to_share(connection: Connection, run_id: RunId) -> LeftToShare:

@@ -73,6 +73,8 @@ class SharedQueue:
             self._changed.clear()
             if (claim := await self._begin(doubtful=self._doubtful_begun)) is not None:
                 return claim
+            if self.limit_reached and self._again:
+                self._again &= await self._ledger.still_open(self._again)  # another run may have sent one
             if self._limit_ends():
                 return None
             async with self._looking:  # one worker looks for all
