@@ -14,8 +14,8 @@ from batcher.model.check import CheckFinding, fail, ok, warn
 from batcher.model.ledger_name import PostgresName
 from batcher.report.formatting import count
 
-FEWEST_CONNECTIONS = 4
-"""A run takes two connections, one more with --track, and one more with --alone."""
+MOST_CONNECTIONS = 6
+"""A run takes two connections, three more with --track, and one more with --alone."""
 
 
 def server_findings(name: PostgresName) -> Iterator[CheckFinding]:
@@ -87,8 +87,8 @@ def encryption_finding(facts: ServerFacts) -> CheckFinding:
 def connections_finding(facts: ServerFacts) -> CheckFinding:
     """Report how many connections are free."""
     free = max(facts.free_connections, 0)
-    text = f"{count(free, 'connection')} free; a run takes 2 to {FEWEST_CONNECTIONS}"
-    if free < FEWEST_CONNECTIONS:
+    text = f"{count(free, 'connection')} free; a run takes 2 to {MOST_CONNECTIONS}"
+    if free < MOST_CONNECTIONS:
         remedy = "raise max_connections or the limit of this user, or close other connections"
         return warn("connections", text, remedy, free_connections=free)
     return ok("connections", text, free_connections=free)

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from batcher.api.locks import ledger_lock
 from batcher.api.service_queries import checked_rate
 from batcher.callbacks.acceptance import HEALTH, Acceptance
 from batcher.callbacks.confirmer import CHECKS_PER_S, Confirmer, confirm
@@ -35,6 +36,7 @@ from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.database import database_of
+from batcher.ledger.holding import Purpose
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.manifest.parameters import Defaults
 from batcher.model.account import Account
@@ -174,6 +176,11 @@ class CallbackListener:
             async with await open_for_writing(self._path, created=self._created):
                 pass  # recordings are awaited that no manifest has named
         async with AsyncExitStack() as stack:
+            database = database_of(self._path)
+            if database.is_shared:
+                database.check_there()
+                hold = await ledger_lock(self._path, "batcher listen", purpose=Purpose.LISTENING)
+                stack.enter_context(hold)
             ledger = await stack.enter_async_context(await CallbackLedger.open(self._path, self._on_event))
             app_id = await self._checked_app_id(ledger)
             await ledger.tasks.take_up(int(LONGEST_WAIT_S * 1000))

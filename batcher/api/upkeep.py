@@ -23,7 +23,7 @@ from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.ledger.copy import Copied, copy
 from batcher.ledger.database import database_of
-from batcher.ledger.holding import Hold, LockClient, Purpose
+from batcher.ledger.holding import OF_FILES, Hold, LockClient, Purpose
 from batcher.ledger.inspect import inspect
 from batcher.ledger.prune import Pruned, prune
 from batcher.ledger.reader import open_for_reading
@@ -181,7 +181,7 @@ async def restore_ledger(
     place = ledger_file(path, "ledger restore", _RESTORE)
     source = ledger_file(backup, "ledger restore", _RESTORE)
     async with AsyncExitStack() as held:
-        for purpose in Purpose:
+        for purpose in OF_FILES:
             lock = locks[purpose] if locks else await ledger_lock(place, purpose=purpose)
             held.enter_context(lock)
         return restore(place, source, on_progress, now=datetime.now(UTC))

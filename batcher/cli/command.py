@@ -167,7 +167,8 @@ class Invocation:
         from batcher.config.ledger_names import ledger_named
 
         name = ledger_named(text)
-        if isinstance(name, PostgresName) and (password := name.parameters.get("password")):
+        if isinstance(name, PostgresName):
+            password = name.parameters.get("password") or os.environ.get("PGPASSWORD", "")
             self.console.redaction.learn(str(password))
         return name
 

@@ -23,6 +23,8 @@ class Purpose(Enum):
     SENDING = "lock"
     TRACKING = "track.lock"
     FETCHING = "fetch.lock"
+    LISTENING = "listen.lock"
+    """For databases on a server alone: callbacks for a file arrive at one address of its machine."""
 
     @property
     def byte(self) -> int:
@@ -30,15 +32,20 @@ class Purpose(Enum):
         return list(Purpose).index(self)
 
 
+OF_FILES = (Purpose.SENDING, Purpose.TRACKING, Purpose.FETCHING)
+"""The purposes for which a file is locked."""
+
 _HELD = {
     Purpose.SENDING: "another run holds this ledger",
     Purpose.TRACKING: "another process is tracking this ledger's tasks",
     Purpose.FETCHING: "another process is fetching this ledger's pictures",
+    Purpose.LISTENING: "another process is receiving this ledger's callbacks",
 }
 _WAITED_FOR = {
     Purpose.SENDING: "another run",
     Purpose.TRACKING: "another `batcher track`",
     Purpose.FETCHING: "another `batcher fetch`",
+    Purpose.LISTENING: "another `batcher listen`",
 }
 
 

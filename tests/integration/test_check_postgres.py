@@ -97,6 +97,6 @@ def test_encryption_finding_says_what_is_verified(facts: ServerFacts, level: Che
 def test_findings_about_old_or_full_servers() -> None:
     """Too old fails, few connections warn, a synchronous standby is named."""
     assert version_finding(FACTS._replace(version_number=140009)).level is CheckLevel.FAIL
-    assert connections_finding(FACTS._replace(free_connections=3)).level is CheckLevel.WARN
+    assert connections_finding(FACTS._replace(free_connections=5)).level is CheckLevel.WARN
     assert "loses nothing" in standby_finding(FACTS._replace(standbys="*")).text
     assert "that is behind may" in standby_finding(FACTS).text

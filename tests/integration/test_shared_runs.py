@@ -15,7 +15,7 @@ from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.connection import Access
 from batcher.ledger.copy import copy
 from batcher.ledger.database import database_of
-from batcher.ledger.holding import LockClient
+from batcher.ledger.holding import LockClient, Purpose
 from batcher.ledger.postgres.lease import take_duty
 from batcher.ledger.shared_runs import NOW_MS
 from batcher.model.ledger_name import PostgresName
@@ -97,6 +97,21 @@ async def test_run_alone_without_another_run_sends(
         for ledger in (schema_url, "batcher.db"):
             done = await cli("run", archive, *PICTURES, "--alone", "-l", ledger)
             assert done.code == 0, done.stderr
+
+
+@pytest.mark.parametrize(("command", "purpose"), [("track", Purpose.TRACKING), ("listen", Purpose.LISTENING)])
+async def test_command_with_one_holder_beside_another_one_ends_with_5(
+    cli: Cli, shared: str, command: str, purpose: Purpose
+) -> None:
+    """Tasks are followed and callbacks received by one process at a time, on whichever host."""
+    place = ledger_named(shared)
+    assert isinstance(place, PostgresName)
+    cli.env["BATCHER_CALLBACK_SECRET"] = "secret" * 5
+    async with serving(cli):
+        cli.env["BATCHER_APP_ID"] = "1234567890"
+        with await take_duty(place, LockClient("one elsewhere", purpose=purpose)):
+            done = await cli(command, "-l", shared)
+    assert (done.code, "(one elsewhere)" in done.stderr) == (5, True), done.stderr
 
 
 async def test_server_that_is_away_is_waited_for_and_reported_once(

@@ -145,13 +145,13 @@ async def ledger_restore(
 
     from batcher.api.upkeep import restore_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger.holding import Purpose
+    from batcher.ledger.holding import OF_FILES
 
     settings, console = call.settings, call.console
     path, source = ledger_named(settings.ledger), ledger_named(str(backup))
     lines, locks = ProgressLines(console), {}
     with ExitStack() as held:
-        for purpose in Purpose:
+        for purpose in OF_FILES:
             locks[purpose] = held.enter_context(await lock_for(call, purpose, may_be_missing=True))
         done = await restore_ledger(
             path, source, locks=locks, on_progress=lambda text: lines.show(lambda: text)

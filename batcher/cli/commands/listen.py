@@ -57,7 +57,8 @@ async def listen(call: Invocation) -> int:
     which is not the ServerSecret. To confirm, it needs the same account as `batcher run`; without one,
     `batcher track` confirms. SIGHUP reloads the certificate.
 
-    Exit codes: 2 settings, or the address cannot be listened on; 6 the ledger cannot be used; 130, 143
+    Exit codes: 2 settings, or the address cannot be listened on; 5 another process receives the callbacks
+    of this ledger in PostgreSQL; 6 the ledger cannot be used; 130, 143
     stopped by a signal, which is the normal end.
 
     Example:  batcher listen --submit-new --definition 10 --offset 1

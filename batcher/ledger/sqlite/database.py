@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import Check
-from batcher.ledger.holding import Hold, Holder, LockClient, Purpose
+from batcher.ledger.holding import OF_FILES, Hold, Holder, LockClient
 from batcher.ledger.schema_version import create, is_up_to_date, upgrade
 from batcher.ledger.sqlite.connection import SqliteConnection, connect, open_existing
 from batcher.ledger.sqlite.disk import LedgerDisk, check_room, network_file_system, room
@@ -69,7 +69,7 @@ class SqliteDatabase:
     async def take_alone(self, client: LockClient) -> ExitStack:
         """Take the locks of all purposes."""
         with ExitStack() as held:
-            for purpose in Purpose:
+            for purpose in OF_FILES:
                 held.enter_context(await take_lock(self.name, replace(client, purpose=purpose)))
             return held.pop_all()
 
