@@ -19,7 +19,7 @@ from support.run_fleet import Fleet, judge_fleet
 from support.short_leases import GRACE_S, SHORT_LEASES
 from support.tcp_proxy import Fate, TcpProxy
 
-from batcher.sandbox import Sandbox, SandboxSettings
+from batcher.sandbox import Fault, Sandbox, SandboxSettings
 
 QUICK = ("--rate", "40")
 JITTER = 2
@@ -135,6 +135,18 @@ async def test_run_that_loses_every_second_commit_leaves_no_doubt(
     assert proxy.commits > 10
     assert len(sandbox.log) == 5
     assert fleet.query("SELECT count(*) FROM {s}.history WHERE decision = 'in_doubt'") == [(0,)]
+
+
+async def test_submission_refused_as_busy_after_a_doubt_is_sent_again(fleet: Fleet) -> None:
+    """What waits for its time and was in doubt before keeps no run waiting for more than that time."""
+    await fleet.load(1)
+    settings = SandboxSettings(
+        rate_per_s=None, script={1: Fault.parse("drop-after"), 2: Fault.parse("code:1")}
+    )
+    async with serving(fleet.cli, settings, ledger_made=False) as sandbox:
+        await fleet.finish(await fleet.start(), 0)
+        await judged(fleet, sandbox)
+    assert len(sandbox.log) == 3
 
 
 async def test_run_stopped_within_a_transaction_holds_up_the_others_for_seconds_only(
