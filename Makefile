@@ -88,7 +88,7 @@ pacing: $(VENV)/installed-dev
 	$(BIN)/python bench/pacing.py --neighbour
 
 sharing: $(VENV)/installed-dev
-	$(BIN)/python bench/sharing.py
+	PYTHONPATH=tests $(BIN)/python -m bench.sharing
 
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \

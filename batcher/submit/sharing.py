@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from batcher.flowcontrol.limit_key import LIMIT_PER_S
 from batcher.flowcontrol.pacer import Pacer
@@ -195,6 +196,13 @@ class Sharing:
             self._members = others
 
 
+class Lapsing(Protocol):
+    """A lease that may end and be had again."""
+
+    lapses: int
+    """How often it had ended before."""
+
+
 class LeasedTurns:
     """The pacer as one worker uses it: a request leaves only under the lease under which its attempt began.
 
@@ -202,7 +210,7 @@ class LeasedTurns:
     others. It may get its lease again, but those attempts must not leave any more.
     """
 
-    def __init__(self, pacer: Pacer, sharing: Sharing) -> None:
+    def __init__(self, pacer: Pacer, sharing: Lapsing) -> None:
         self.begun_within = pacer.begun_within
         self._pacer = pacer
         self._sharing = sharing

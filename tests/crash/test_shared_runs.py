@@ -19,7 +19,7 @@ from support.run_fleet import Fleet, judge_fleet
 from support.short_leases import GRACE_S, SHORT_LEASES
 from support.tcp_proxy import Fate, TcpProxy
 
-from batcher.sandbox import Sandbox, SandboxSettings
+from batcher.sandbox import Fault, Sandbox, SandboxSettings
 
 QUICK = ("--rate", "40")
 JITTER = 2
@@ -97,8 +97,30 @@ async def test_killed_run_of_two_is_taken_over_by_the_other(fleet: Fleet, policy
     assert repeated == [] or policy == "retry"
 
 
-async def test_run_stopped_for_longer_than_its_lease_sends_nothing_late(fleet: Fleet) -> None:
-    """It is taken over; when it wakes, its late answers are evidence and no stale request leaves."""
+async def test_attempt_that_waits_for_its_turn_does_not_leave_after_a_takeover(fleet: Fleet) -> None:
+    """The run that slept holds it back, and says that it was not sent, which takes the doubt off."""
+    fleet.cli.constants |= SHORT_LEASES
+    await fleet.load(100)
+    async with serving(fleet.cli, NO_LIMIT, ledger_made=False) as sandbox:
+        sleeper = await fleet.start("--rate", "0.3", "--timeout", "1", "--limit", "3")
+        await until(lambda: len(sandbox.log) == 1 and fleet.unsettled(1) == 1)  # begun, and not sent
+        other = await fleet.start("--rate", "18", "--timeout", "1")
+        sleeper.send_signal(signal.SIGSTOP)
+        lost = """SELECT file_id FROM {s}.submissions JOIN {s}.history ON id = submission_id
+            WHERE decision = 'in_doubt'"""
+        await until(lambda: fleet.query(lost) != [])
+        sent = len(sandbox.requests_for(fleet.query(lost)[0][0]))
+        sleeper.send_signal(signal.SIGCONT)
+        await fleet.finish(sleeper, 0, 4)
+        await fleet.finish(other, 0)
+        assert await judged(fleet, sandbox) == []
+    assert sent == 0
+    ends = "SELECT decision FROM {s}.history WHERE run_id = 1 AND outcome = 'not_sent'"
+    assert len(fleet.query(ends)) >= 1
+
+
+async def test_late_answers_of_a_run_that_was_taken_over_are_evidence(fleet: Fleet) -> None:
+    """A run that wakes after its lease gets it again, and what it has been answered counts."""
     fleet.cli.constants |= SHORT_LEASES | {"batcher.submit.sharing:SPARE_S": GRACE_S - 30}
     await fleet.load(250)
     settings = SandboxSettings(rate_per_s=None, latency_ms=300)
@@ -135,6 +157,18 @@ async def test_run_that_loses_every_second_commit_leaves_no_doubt(
     assert proxy.commits > 10
     assert len(sandbox.log) == 5
     assert fleet.query("SELECT count(*) FROM {s}.history WHERE decision = 'in_doubt'") == [(0,)]
+
+
+async def test_submission_refused_as_busy_after_a_doubt_is_sent_again(fleet: Fleet) -> None:
+    """What waits for its time and was in doubt before keeps no run waiting for more than that time."""
+    await fleet.load(1)
+    settings = SandboxSettings(
+        rate_per_s=None, script={1: Fault.parse("drop-after"), 2: Fault.parse("code:1")}
+    )
+    async with serving(fleet.cli, settings, ledger_made=False) as sandbox:
+        await fleet.finish(await fleet.start(), 0)
+        await judged(fleet, sandbox)
+    assert len(sandbox.log) == 3
 
 
 async def test_run_stopped_within_a_transaction_holds_up_the_others_for_seconds_only(
