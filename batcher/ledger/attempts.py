@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from batcher.errors import IllegalMove
 from batcher.ledger.connection import Connection
 from batcher.ledger.tallies import Key, tally
-from batcher.ledger.writer import BatchEvent
+from batcher.ledger.transactor import BatchEvent
 from batcher.model.outcome import OUTCOME_NAMES, Answer, Settlement
 from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State
 

@@ -15,7 +15,7 @@ from batcher.ledger.bulk_insert import Batch, keep_rows
 from batcher.ledger.connection import Connection
 from batcher.ledger.manifest_fingerprint import Fingerprint
 from batcher.ledger.tallies import tally
-from batcher.ledger.writer import BatchEvent
+from batcher.ledger.transactor import BatchEvent
 from batcher.model.submission import CountedBy, InvalidRow, LoadId, Parameters, State
 
 _CONTENT_CHARS = 200

@@ -19,7 +19,8 @@ from batcher.ledger.reader import asked
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.taken_pictures import release, take
-from batcher.ledger.writer import BatchEvent, Writer
+from batcher.ledger.transactor import BatchEvent
+from batcher.ledger.writer import Writer
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState

@@ -22,7 +22,8 @@ import aiosqlite
 from batcher.errors import LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import Connection
 from batcher.ledger.server_wait import ServerWait
-from batcher.ledger.writer import FIRST_PAUSE_S, LONGEST_PAUSE_S, shielded
+from batcher.ledger.transactor import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from batcher.ledger.writer import shielded
 from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")

@@ -48,7 +48,8 @@ from batcher.ledger.run_sharing import RunSharing
 from batcher.ledger.schema_version import is_up_to_date
 from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.shared_attempts import settle_shared
-from batcher.ledger.writer import MOVED_AT_ONCE, Event, Writer, leaving_gap, shielded
+from batcher.ledger.transactor import Event
+from batcher.ledger.writer import MOVED_AT_ONCE, Writer, leaving_gap, shielded
 from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import Settlement
 from batcher.model.submission import (

@@ -17,7 +17,7 @@ from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries.open_work import CLAIM, claim_of
 from batcher.ledger.shared_runs import NOW_MS, declare_lost
 from batcher.ledger.tallies import Key, tally
-from batcher.ledger.writer import BatchEvent
+from batcher.ledger.transactor import BatchEvent
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Settlement
 from batcher.model.submission import Claim, RunId, State, SubmissionId
 

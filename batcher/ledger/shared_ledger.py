@@ -17,7 +17,8 @@ from batcher.ledger.database import database_of
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader, open_reads
 from batcher.ledger.server_wait import ServerWait
-from batcher.ledger.writer import Event, Writer, shielded
+from batcher.ledger.transactor import Event
+from batcher.ledger.writer import Writer, shielded
 from batcher.model.events import LedgerHeld, OnEvent, ignore_event
 from batcher.model.ledger_name import LedgerName
 

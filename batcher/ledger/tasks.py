@@ -18,7 +18,8 @@ from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import HAVE_TASKS, tally_tasks
-from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, Writer, leaving_gap
+from batcher.ledger.transactor import BatchEvent
+from batcher.ledger.writer import MOVED_AT_ONCE, Writer, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState

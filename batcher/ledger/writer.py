@@ -23,34 +23,29 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from batcher.errors import IllegalMove, LedgerError, LedgerLocked, LedgerUnreachable
+from batcher.errors import IllegalMove, LedgerError, LedgerLocked
 from batcher.ledger.connection import BUSY_TIMEOUT_S, Connection
 from batcher.ledger.server_wait import ServerWait
+from batcher.ledger.transactor import (
+    Disk,
+    Event,
+    PendingWrite,
+    TransactionGuard,
+    Transactor,
+    WriteGroup,
+    WriteResults,
+    members,
+)
 from batcher.model.ledger_name import LedgerName
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
 T = TypeVar("T")
-
-Event = Callable[[Connection, I], R]
-"""Records one item within the open transaction."""
-
-
-class BatchEvent(Generic[I, R]):
-    """An event that records all items of a transaction with one call: one result for each, in order."""
-
-    def __init__(self, record: Callable[[Connection, Sequence[I]], Sequence[R]]) -> None:
-        self.record = record
-
-    def __call__(self, connection: Connection, item: I) -> R:
-        """Record one item."""
-        return self.record(connection, [item])[0]
 
 
 async def shielded(
@@ -79,29 +74,8 @@ async def shielded(
     raise cancelled
 
 
-@dataclass(slots=True, eq=False)
-class _PendingWrite(Generic[I, R]):
-    item: I
-    done: asyncio.Future[R]
-    known: bool
-    """Records an event that has happened already, and leads to no request."""
-
-
-CLOSING_PATIENCE_S = 30.0
-"""The same, once the ledger is to be closed."""
-
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
-"""The pauses between two tries to reach a server; each is twice as long as the one before."""
-
 RESCUE_PATIENCE_S = 0.5
 """The longest wait for a lock once one has outlasted the usual time, until a record is kept."""
-
-_Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
-
-_Results = list[tuple[_PendingWrite[Any, Any], Any]]
-"""The result of each; an exception where it is not on disk."""
-
 
 MOVED_AT_ONCE = 2_000
 """Rows that one transaction of a long operation moves; callbacks, polls and answers wait behind it."""
@@ -118,32 +92,8 @@ async def leaving_gap() -> AsyncIterator[None]:
     await asyncio.sleep(min(time.monotonic() - began, LONGEST_GAP_S))
 
 
-class Disk(Protocol):
-    """The disk under the ledger, as far as the writer uses it."""
-
-    def check(self) -> None:
-        """Make sure that the file is still the one that was opened; raises LedgerError when it is not."""
-
-    def give_room(self) -> None:
-        """Free the reserve: something could not be written."""
-
-
-class Guard(Protocol):
-    """What every transaction of a run on a shared ledger begins with; LedgerForgotten when the server has
-    lost what it had confirmed."""
-
-    def enter(self, connection: Connection) -> None:
-        """Renew the run's lease within the transaction that has begun."""
-
-    def confirmed(self) -> None:
-        """Note that the transaction is committed."""
-
-    def was_committed(self, connection: Connection) -> bool:
-        """Return whether the transaction that was cut off has been committed, once connected again."""
-
-
 class Writer:
-    """Group commit over one connection.
+    """WriteGroup commit over one connection.
 
     Args:
         connect: opens the connection to write with, in the writer's thread.
@@ -164,21 +114,20 @@ class Writer:
         *,
         on_locked: Callable[[], None] | None = None,
         server: ServerWait | None = None,
-        guard: Guard | None = None,
+        guard: TransactionGuard | None = None,
     ) -> None:
-        self._server = server or ServerWait()
-        self._guard = guard
+        self._closed = threading.Event()
+        self._transactor = Transactor(disk, server or ServerWait(), guard, self._closed, self._report)
         self._connect = connect
         self._name = name
         self._disk = disk
         self._on_locked = on_locked
-        self._waiting: _Group = {}
-        self._under_way: _Group = {}
+        self._waiting: WriteGroup = {}
+        self._under_way: WriteGroup = {}
         self._given_up: set[asyncio.Future[Any]] = set()
         self._scheduled = False
-        self._inbox: SimpleQueue[_Group | None] = SimpleQueue()
+        self._inbox: SimpleQueue[WriteGroup | None] = SimpleQueue()
         self._closing = False
-        self._closed = threading.Event()
         self._broken: LedgerError | None = None
         self._hurried = False
         self._ended: asyncio.Future[None] | None = None
@@ -217,7 +166,7 @@ class Writer:
             raise LedgerError(f"{self._name}: the ledger is closed")
         if self._broken and not known:
             raise self._broken
-        waiting: _PendingWrite[I, R] = _PendingWrite(item, self._loop.create_future(), known)
+        waiting: PendingWrite[I, R] = PendingWrite(item, self._loop.create_future(), known)
         members = self._waiting.get(event)
         if members is None:
             self._waiting[event] = [waiting]
@@ -259,7 +208,7 @@ class Writer:
         elif self._closing:
             self._inbox.put(None)
 
-    def _written(self, results: _Results) -> None:
+    def _written(self, results: WriteResults) -> None:
         self._under_way = {}
         for waiting, result in results:
             if isinstance(result, BaseException):
@@ -272,7 +221,7 @@ class Writer:
     def _end(self) -> None:
         """Fail all pending records: after the writer's end no task may wait for it."""
         self._closing = True
-        for waiting in _members(self._under_way) + _members(self._waiting):
+        for waiting in members(self._under_way) + members(self._waiting):
             _fail(waiting, LedgerError(f"{self._name}: the ledger's writer has ended"))
         self._under_way, self._waiting = {}, {}
         if self._ended is not None and not self._ended.done():
@@ -297,10 +246,10 @@ class Writer:
             finally:
                 call_soon(self._end)
 
-    def _write(self, connection: Connection, group: _Group) -> _Results:
+    def _write(self, connection: Connection, group: WriteGroup) -> WriteResults:
         """Record a group, or what can be recorded of it."""
         try:
-            results = self._transact(connection, group)
+            results = self._transactor.transact(connection, group)
             if isinstance(results, LedgerLocked) and self._on_locked is not None:
                 results = self._wait_and_transact(connection, group, self._on_locked, results)
             if isinstance(results, LedgerError) and not isinstance(results, IllegalMove):
@@ -311,130 +260,52 @@ class Writer:
             elif isinstance(results, Exception):
                 results = self._take_apart(connection, group, results)
         except Exception as exc:  # after any fault no task may wait in vain
-            results = [(waiting, exc) for waiting in _members(group)]
+            results = [(waiting, exc) for waiting in members(group)]
         return results
 
     def _wait_and_transact(
         self,
         connection: Connection,
-        group: _Group,
+        group: WriteGroup,
         on_locked: Callable[[], None],
-        results: _Results | Exception,
-    ) -> _Results | Exception:
+        results: WriteResults | Exception,
+    ) -> WriteResults | Exception:
         """Try again while another program has the file locked; each try waits as long as a statement may."""
         self._loop.call_soon_threadsafe(on_locked)
         while isinstance(results, LedgerLocked) and not self._closing:
-            if any(waiting.done in self._given_up for waiting in _members(group)):
+            if any(waiting.done in self._given_up for waiting in members(group)):
                 break
-            results = self._transact(connection, group)
+            results = self._transactor.transact(connection, group)
         return results
 
-    def _rescue(self, connection: Connection, group: _Group, error: LedgerError) -> _Results:
+    def _rescue(self, connection: Connection, group: WriteGroup, error: LedgerError) -> WriteResults:
         """Refuse what leads to a request from now on, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
         self._hurried = True
         connection.wait_for_locks(RESCUE_PATIENCE_S)
         known = {event: [one for one in members if one.known] for event, members in group.items()}
-        kept: _Group = {event: members for event, members in known.items() if members}
-        refused: _Results = [(waiting, error) for waiting in _members(group) if not waiting.known]
-        again = self._transact(connection, kept) if kept else []
+        kept: WriteGroup = {event: members for event, members in known.items() if members}
+        refused: WriteResults = [(waiting, error) for waiting in members(group) if not waiting.known]
+        again = self._transactor.transact(connection, kept) if kept else []
         if isinstance(again, Exception):
-            again = [(waiting, again) for waiting in _members(kept)]
+            again = [(waiting, again) for waiting in members(kept)]
         return refused + again
 
-    def _take_apart(self, connection: Connection, group: _Group, error: Exception) -> _Results:
+    def _take_apart(self, connection: Connection, group: WriteGroup, error: Exception) -> WriteResults:
         """Record each item by itself, since one in the group is impossible."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
         if len(singles) == 1:
             return [(singles[0][1], error)]
-        results: _Results = []
+        results: WriteResults = []
         for event, waiting in singles:
-            alone = self._transact(connection, {event: [waiting]})
+            alone = self._transactor.transact(connection, {event: [waiting]})
             results += [(waiting, alone)] if isinstance(alone, Exception) else alone
         return results
-
-    def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
-        """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded.
-
-        A server that was lost is waited for. It then says whether the transaction was committed. Where
-        several processes write, one that a lock of another has ended is repeated.
-        """
-        began = time.monotonic()
-        while True:
-            results: _Results = []
-            try:
-                try:
-                    self._attempt(connection, group, results)
-                except LedgerUnreachable as exc:
-                    if not self._committed_after(connection, exc):
-                        continue
-                except LedgerLocked:
-                    if connection.is_shared and time.monotonic() - began < self._patience_left_s:
-                        continue
-                    raise
-                if self._guard is not None:
-                    self._guard.confirmed()
-            except Exception as exc:
-                return exc  # handed to those who wait for it
-            return results
-
-    def _attempt(self, connection: Connection, group: _Group, results: _Results) -> None:
-        """Run the transaction of a group once, and add the results to the given list."""
-        self._disk.check()
-        with connection.transaction():
-            if self._guard is not None:
-                self._guard.enter(connection)
-            for event, members in group.items():
-                items = [waiting.item for waiting in members]
-                if isinstance(event, BatchEvent):
-                    values = event.record(connection, items)
-                else:
-                    values = [event(connection, item) for item in items]
-                results.extend(zip(members, values, strict=True))
-
-    @property
-    def _patience_left_s(self) -> float:
-        """How long a server is waited for."""
-        patience_s = self._server.patience_s
-        return min(patience_s, CLOSING_PATIENCE_S) if self._closing else patience_s
-
-    def _committed_after(self, connection: Connection, lost: LedgerUnreachable) -> bool:
-        """Wait for a server that was lost; return whether the transaction was committed.
-
-        Raises:
-            LedgerUnreachable: the server was not back in time.
-        """
-        began, pause_s = time.monotonic(), FIRST_PAUSE_S
-        while True:
-            try:
-                connection.reconnect()
-                guard = self._guard
-                committed = connection.was_committed() if guard is None else guard.was_committed(connection)
-            except LedgerUnreachable as exc:
-                lost = exc
-            except LedgerLocked as exc:  # the old session still has the row of the run
-                lost = LedgerUnreachable(str(exc))
-            else:
-                self._report(self._server.back, self._name)
-                return committed
-            if pause_s == FIRST_PAUSE_S:
-                self._report(self._server.lost, str(lost))
-            if time.monotonic() - began + pause_s > self._patience_left_s:
-                raise lost
-            if self._closing:
-                time.sleep(pause_s)
-            else:
-                self._closed.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _report(self, report: Callable[[T], None], what: T) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(report, what)
-
-
-def _members(group: _Group) -> list[_PendingWrite[Any, Any]]:
-    return [waiting for members in group.values() for waiting in members]
 
 
 def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
@@ -446,7 +317,7 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
         future.set_exception(error)
 
 
-def _fail(waiting: _PendingWrite[Any, Any], error: BaseException) -> None:
+def _fail(waiting: PendingWrite[Any, Any], error: BaseException) -> None:
     if not waiting.done.done():
         waiting.done.set_exception(error)
         waiting.done.exception()  # seen: a task that was cancelled does not read it

@@ -14,7 +14,7 @@ from support.ledger_sql import query
 
 from batcher import Account, Defaults, ExitCode, ReadOptions, open_ledger
 from batcher.ledger.sqlite.connection import SqliteConnection
-from batcher.ledger.writer import Writer
+from batcher.ledger.transactor import Transactor
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 
 PICTURES = ReadOptions(Defaults(vendor="Tencent", definition=10, offsets=(1,)))
@@ -29,9 +29,9 @@ async def test_run_on_slow_disk_keeps_pace_and_begins_little_ahead(
     tmp_path: Path, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, sync_s: float
 ) -> None:
     """Commits of 60 or 100 ms leave 19/s and more, and few attempts wait for their turn."""
-    transact = Writer._transact
+    transact = Transactor.transact
 
-    def slowly(self: Writer, connection: SqliteConnection, group: object) -> object:
+    def slowly(self: Transactor, connection: SqliteConnection, group: object) -> object:
         done = transact(self, connection, group)  # type: ignore[arg-type] # handed on as it came
         time.sleep(sync_s)
         return done
@@ -47,7 +47,7 @@ async def test_run_on_slow_disk_keeps_pace_and_begins_little_ahead(
 
     async with open_ledger(path) as ledger, sandbox.serve() as url, lateness() as late:
         await ledger.load(manifest(tencent_ids(ROWS)), how=PICTURES)
-        monkeypatch.setattr(Writer, "_transact", slowly)
+        monkeypatch.setattr(Transactor, "transact", slowly)
         looking = asyncio.create_task(look())
         summary = await ledger.run(ACCOUNT, endpoint=url)
         looking.cancel()

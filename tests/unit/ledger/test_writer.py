@@ -19,7 +19,8 @@ from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import database_of
 from batcher.ledger.sqlite.connection import connect
 from batcher.ledger.sqlite.errors import translated
-from batcher.ledger.writer import BatchEvent, Writer, shielded
+from batcher.ledger.transactor import BatchEvent
+from batcher.ledger.writer import Writer, shielded
 
 DEADLINE_S = 5.0
 """What hangs fails here; nothing that works comes near it."""
