@@ -84,9 +84,9 @@ async def load_into(
     ):
         await load_alone(ledger, prepared, on_event)
     return LoadResult(
-        tuple(await ledger.loads(after_id=newest_load)),
+        tuple(await ledger.own_loads(after_id=newest_load)),
         (*(text for one in prepared for text in one.warnings), *known),
-        await ledger.asked_for_since(newest, FIRST_GROUPS),
+        await ledger.asked_for_by(ledger.own_load_ids, newest, FIRST_GROUPS),
         await ledger.count_invalid_rows(after_id=newest_row),
         tuple(await ledger.invalid_rows(after_id=newest_row, limit=FIRST_INVALID_ROWS)),
         figures(await ledger.tallies()).open,

@@ -87,7 +87,7 @@ class LedgerReader:
     delayed = asked(open_work.delayed)
     sending = asked(open_work.sending)
     asked_for_open = asked(open_work.asked_for_open)
-    asked_for_since = asked(open_work.asked_for_since)
+    asked_for_by = asked(open_work.asked_for_by)
     asked_before = asked(open_work.asked_before)
 
     records = asked(submissions.records)

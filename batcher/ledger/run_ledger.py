@@ -52,6 +52,7 @@ from batcher.ledger.transactor import Event
 from batcher.ledger.writer import MOVED_AT_ONCE, Writer, leaving_gap, shielded
 from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import Settlement
+from batcher.model.records import LoadRecord
 from batcher.model.submission import (
     MOVES,
     SETTLED,
@@ -80,6 +81,7 @@ class RunLedger(LedgerReader):
 
     Attributes:
         sharing: the part for several runs; None where one run holds the ledger.
+        own_load_ids: the loads that were begun here, oldest first.
         server: how a server that cannot be reached is waited for.
     """
 
@@ -114,6 +116,7 @@ class RunLedger(LedgerReader):
         self._adding = asyncio.Lock()
         self._unproven: tuple[int, EndpointKind] | None = None
         """The account that the first answer that proves it will bind the ledger to; None once it is bound."""
+        self.own_load_ids: list[LoadId] = []
         self._seen: dict[LoadId, tuple[str, Fingerprint]] = {}
 
     async def start(self) -> None:
@@ -282,6 +285,7 @@ class RunLedger(LedgerReader):
         load = NewLoad(source, path, names, counted_by, self._now_ms(), options=read_by, run_id=self._run_id)
         load_id = LoadId(await self._record(insert_load, load))
         self._seen[load_id] = path, Fingerprint()
+        self.own_load_ids.append(load_id)
         return load_id
 
     async def add(
@@ -320,6 +324,11 @@ class RunLedger(LedgerReader):
         if seen is not None and path != STREAM and not error:
             ended = replace(ended, changes=await compare(self, path, seen), seen=seen)
         await self._record(end_load, ended)
+
+    async def own_loads(self, *, after_id: int = 0) -> list[LoadRecord]:
+        """Return the loads that were begun here, after a given one; other processes may load meanwhile."""
+        own = frozenset(self.own_load_ids)
+        return [load for load in await self.loads(after_id=after_id) if load.id in own]
 
     async def repeat_load(self, load_id: LoadId) -> None:
         """Record that a manifest has the content with which it was last read to its end."""

@@ -106,7 +106,7 @@ class ReadyRun:
             in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
             manifests=tuple(one.manifest.source for one in self._prepared),
             unfinished=tuple(dict.fromkeys([*await ledger.unfinished_sources(), *ending.cut_off])),
-            changes=tuple(changes_lines(await ledger.loads(after_id=self._newest_load))),
+            changes=tuple(changes_lines(await ledger.own_loads(after_id=self._newest_load))),
             unrecorded=unrecorded(ending),
             outage=ending.outage,
             cut_off=ending.cut_off,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_or_none
 from batcher.model.records import AskedFor
-from batcher.model.submission import Claim, FileId, Parameters, RunId, SubmissionId, Tries
+from batcher.model.submission import Claim, FileId, LoadId, Parameters, RunId, SubmissionId, Tries
 
 CLAIM = f"""
 SELECT s.id, s.file_id, s.attempts, s.tries_busy, s.tries_unknown, s.tries_doubt, s.doubted, s.code, s.run_id,
@@ -75,9 +75,18 @@ def asked_for_open(connection: Connection, groups: int) -> AskedFor:
     return asked_for(connection, f"({_OPEN}) AS s", groups)
 
 
-def asked_for_since(connection: Connection, after_id: int, groups: int) -> AskedFor:
-    """Return what the submissions after a given one ask for, the largest groups first."""
-    return asked_for(connection, "submissions AS s WHERE s.id > :after_id", groups, after_id=after_id)
+def asked_for_by(connection: Connection, loads: Sequence[LoadId], after_id: int, groups: int) -> AskedFor:
+    """Return what the submissions ask for that some loads have added, the largest groups first.
+
+    Args:
+        connection: the ledger.
+        loads: the loads.
+        after_id: a submission that is older than all of theirs.
+        groups: how many groups to return.
+    """
+    added = "s.load_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:loads))"
+    chosen = f"submissions AS s WHERE s.id > :after_id AND {added}"
+    return asked_for(connection, chosen, groups, after_id=after_id, loads=list(loads))
 
 
 def asked_for(connection: Connection, chosen: str, groups: int, **values: object) -> AskedFor:

@@ -17,7 +17,7 @@ from batcher.ledger import bulk_insert
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.model.submission import FileId
+from batcher.model.submission import FileId, LoadId
 
 pytestmark = pytest.mark.about_files
 
@@ -69,7 +69,7 @@ ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "count_possibly_twice": lambda ledger: ledger.count_possibly_twice(),
     "newest_submission": lambda ledger: ledger.newest_submission(),
     "asked_for_open": lambda ledger: ledger.asked_for_open(5),
-    "asked_for_since": lambda ledger: ledger.asked_for_since(7, 5),
+    "asked_for_by": lambda ledger: ledger.asked_for_by([LoadId(1)], 7, 5),
     "asked_before": lambda ledger: ledger.asked_before([FileId("1"), FileId("2")]),
     "records": lambda ledger: ledger.records(after_id=7, limit=500),
     "records_in_doubt": lambda ledger: ledger.records_in_doubt(5),
