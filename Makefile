@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 TESTS ?= tests
 
-.PHONY: help demo test suite suite-postgres lint types soak chaos compat bench pacing sharing lock audit clean
+.PHONY: help demo test suite suite-postgres lint types soak chaos compat bench pacing sharing bench-postgres lock audit clean
 
 help:
 	@echo "make demo    go the whole way once, against a sandbox on this machine, to a report to look at"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
 	@echo "make pacing  how near the limit the pace is, against servers that count differently; 15 minutes"
 	@echo "make sharing runs that share the limit through a ledger in PostgreSQL, steady and with kills; 15 minutes"
+	@echo "make bench-postgres  a ledger in PostgreSQL against one in a file: sending, loading, late claims; 15 minutes"
 	@echo "make lock    write constraints.txt anew from pyproject.toml"
 	@echo "make audit   look whether a package that constraints.txt pins has a known weakness; needs the network"
 	@echo "make clean   remove what the other targets made"
@@ -89,6 +90,9 @@ pacing: $(VENV)/installed-dev
 
 sharing: $(VENV)/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m bench.sharing
+
+bench-postgres: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python -m bench.postgres
 
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \
