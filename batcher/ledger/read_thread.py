@@ -21,7 +21,7 @@ import aiosqlite
 
 from batcher.errors import LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import Connection
-from batcher.ledger.writer import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, shielded
+from batcher.ledger.writer import CLOSING_PATIENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, shielded
 from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")
@@ -40,6 +40,7 @@ class ReadThread:
         self._on_locked = on_locked
         self._thread: aiosqlite.Connection | None = None
         self._connection: Connection | None = None
+        self._patience_s = PATIENCE_S
 
     @classmethod
     async def open(
@@ -105,7 +106,8 @@ class ReadThread:
                     self._on_locked()
                 reported = True
             except LedgerUnreachable:  # a query can be asked again
-                if time.monotonic() - began + pause_s > PATIENCE_S:
+                if time.monotonic() - began + pause_s > self._patience_s:
+                    self._patience_s = 0.0  # what comes now is tried once
                     raise
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -115,6 +117,10 @@ class ReadThread:
     async def begin(self) -> None:
         """Keep the moment: all queries from now on see the ledger as it is now."""
         await self._on_thread(lambda connection: connection.begin())
+
+    def end_soon(self) -> None:
+        """Wait for a lost server no longer than a close would: the user has asked the run to stop."""
+        self._patience_s = min(self._patience_s, CLOSING_PATIENCE_S)
 
     async def expect_replies_within(self, seconds: float) -> None:
         """Give a connection up whose server has not replied to a query for so long."""

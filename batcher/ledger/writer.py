@@ -101,7 +101,6 @@ _Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 _Results = list[tuple[_PendingWrite[Any, Any], Any]]
 """The result of each; an exception where it is not on disk."""
 
-
 MOVED_AT_ONCE = 2_000
 """Rows that one transaction of a long operation moves; callbacks, polls and answers wait behind it."""
 
@@ -128,8 +127,7 @@ class Disk(Protocol):
 
 
 class Guard(Protocol):
-    """What every transaction of a run on a shared ledger begins with; LedgerForgotten when the server has
-    lost what it had confirmed."""
+    """What every transaction of a run on a shared ledger begins with; raises LedgerForgotten."""
 
     def enter(self, connection: Connection) -> None:
         """Renew the run's lease within the transaction that has begun."""
@@ -179,7 +177,7 @@ class Writer:
         self._given_up: set[asyncio.Future[Any]] = set()
         self._scheduled = False
         self._inbox: SimpleQueue[_Group | None] = SimpleQueue()
-        self._closing = False
+        self._closing = self._ends_soon = False
         self._closed = threading.Event()
         self._broken: LedgerError | None = None
         self._hurried = False
@@ -233,9 +231,13 @@ class Writer:
         self._given_up.add(recorded)
         recorded.add_done_callback(self._given_up.discard)
 
+    def end_soon(self) -> None:
+        """Wait for a lost server no longer than a close would: the user has asked the run to stop."""
+        self._ends_soon = True
+
     async def close(self) -> None:
         """Write what waits, then stop."""
-        self._closing = True
+        self._closing = self._ends_soon = True
         self._closed.set()
         if self._ended is not None:
             self._schedule()
@@ -359,8 +361,8 @@ class Writer:
     def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded.
 
-        A server that was lost is waited for. It then says whether the transaction was committed. Where
-        several processes write, one that a lock of another has ended is repeated.
+        A lost server is waited for, and says whether the transaction was committed. Where several
+        processes write, one that a lock of another has ended is repeated.
         """
         began = time.monotonic()
         while True:
@@ -398,7 +400,7 @@ class Writer:
     @property
     def _patience_left_s(self) -> float:
         """How long a server is waited for."""
-        return min(self._patience_s, CLOSING_PATIENCE_S) if self._closing else self._patience_s
+        return min(self._patience_s, CLOSING_PATIENCE_S) if self._ends_soon else self._patience_s
 
     def _committed_after(self, connection: Connection, lost: LedgerUnreachable) -> bool:
         """Wait for a server that was lost; return whether the transaction was committed.
@@ -420,6 +422,7 @@ class Writer:
                 with contextlib.suppress(RuntimeError):  # the loop has closed
                     self._loop.call_soon_threadsafe(self._on_unreachable, str(lost))
             if time.monotonic() - began + pause_s > self._patience_left_s:
+                self._patience_s = 0.0  # what comes now is tried once
                 raise lost
             if self._closing:
                 time.sleep(pause_s)

@@ -223,6 +223,25 @@ async def test_server_that_crashes_under_two_runs_is_waited_for(own_fleet: Fleet
     ]
 
 
+async def test_stopped_run_whose_server_is_gone_ends_within_the_patience_of_a_close(own_fleet: Fleet) -> None:
+    """It does not wait for ten minutes, has exit code 6, and names what it could not record."""
+    fleet = own_fleet
+    fleet.cli.constants |= {
+        "batcher.ledger.writer:CLOSING_PATIENCE_S": 1.0,
+        "batcher.ledger.read_thread:CLOSING_PATIENCE_S": 1.0,
+    }
+    await fleet.load(400)
+    async with serving(
+        fleet.cli, SandboxSettings(rate_per_s=None, latency_ms=300), ledger_made=False
+    ) as sandbox:
+        run = await fleet.start()
+        await in_flight(fleet, sandbox, 10, 1)
+        fleet.server.stop("immediate")
+        run.send_signal(signal.SIGTERM)
+        done = await fleet.finish(run, 6)
+    assert "not recorded: 139775789" in done.stderr
+
+
 async def test_server_that_has_forgotten_stops_the_run_and_shows_what_was_begun(own_fleet: Fleet) -> None:
     """With exit code 6; nothing is sent after, and each attempt that the server has forgotten is listed."""
     fleet, plan = own_fleet, own_fleet.server.plan
