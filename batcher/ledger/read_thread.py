@@ -122,9 +122,9 @@ class ReadThread:
         """Wait for a lost server no longer than a close would: the user has asked the run to stop."""
         self._patience_s = min(self._patience_s, CLOSING_PATIENCE_S)
 
-    async def expect_replies_within(self, seconds: float) -> None:
-        """Give a connection up whose server has not replied to a query for so long."""
-        await self._on_thread(lambda connection: connection.expect_replies_within(seconds))
+    async def allow_long_queries(self) -> None:
+        """Wait for replies as long as the server takes: a report of a large ledger takes minutes."""
+        await self._on_thread(lambda connection: connection.expect_replies_within(None))
 
     async def close(self) -> None:
         """Close the connection and end the thread; a second time does nothing."""

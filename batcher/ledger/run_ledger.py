@@ -116,7 +116,6 @@ class RunLedger(LedgerReader):
         await asyncio.to_thread(self._database.bring_up_to_date)
         await self._writer.start()
         if self.sharing is not None:
-            await self.sharing.bound_reads()
             self._ahead_s = await self.sharing.server_time() - self._clock()
 
     def end_soon(self) -> None:
