@@ -134,8 +134,8 @@ class Connection(ABC):
         """Return whether the transaction that was cut off has been committed, once connected again."""
         raise NotImplementedError("a file is not lost")
 
-    def expect_replies_within(self, seconds: float) -> None:
-        """Give a connection up whose server has not replied to a statement for so long."""
+    def expect_replies_within(self, seconds: float | None) -> None:
+        """Give a connection up whose server has not replied to a statement for so long; None for never."""
         del seconds  # a file replies
 
     @property

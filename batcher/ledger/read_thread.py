@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,7 @@ import aiosqlite
 from batcher.errors import LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import Connection
 from batcher.ledger.server_wait import ServerWait
-from batcher.ledger.transactor import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from batcher.ledger.transactor import CLOSING_PATIENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S
 from batcher.ledger.writer import shielded
 from batcher.model.ledger_name import LedgerName
 
@@ -44,6 +45,8 @@ class ReadThread:
         self._on_locked = on_locked
         self._thread: aiosqlite.Connection | None = None
         self._connection: Connection | None = None
+        self._shortest_s = math.inf
+        """The longest wait for a lost server, if it is shorter than the usual one."""
 
     @classmethod
     async def open(
@@ -109,7 +112,8 @@ class ReadThread:
                     self._on_locked()
                 reported = True
             except LedgerUnreachable as exc:  # a query can be asked again
-                if time.monotonic() - began + pause_s > self.server.patience_s:
+                if time.monotonic() - began + pause_s > self._patience_left_s:
+                    self._shortest_s = 0.0  # what comes now is tried once
                     raise
                 if pause_s > FIRST_PAUSE_S:
                     self.server.lost(str(exc))
@@ -123,9 +127,17 @@ class ReadThread:
         """Keep the moment: all queries from now on see the ledger as it is now."""
         await self._on_thread(lambda connection: connection.begin())
 
-    async def expect_replies_within(self, seconds: float) -> None:
-        """Give a connection up whose server has not replied to a query for so long."""
-        await self._on_thread(lambda connection: connection.expect_replies_within(seconds))
+    def end_soon(self) -> None:
+        """Wait for a lost server no longer than a close would: the user has asked the run to stop."""
+        self._shortest_s = min(self._shortest_s, CLOSING_PATIENCE_S)
+
+    @property
+    def _patience_left_s(self) -> float:
+        return min(self.server.patience_s, self._shortest_s)
+
+    async def allow_long_queries(self) -> None:
+        """Wait for replies as long as the server takes: a report of a large ledger takes minutes."""
+        await self._on_thread(lambda connection: connection.expect_replies_within(None))
 
     async def close(self) -> None:
         """Close the connection and end the thread; a second time does nothing."""

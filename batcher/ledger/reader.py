@@ -120,6 +120,7 @@ async def open_reads(ledger: LedgerName, on_locked: Callable[[], None] | None = 
             database.check_can_upgrade()
             with await database.take(LockClient()):
                 await asyncio.to_thread(database.bring_up_to_date)
+        await reads.allow_long_queries()
     except BaseException:
         await reads.close()
         raise

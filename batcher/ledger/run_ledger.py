@@ -124,8 +124,12 @@ class RunLedger(LedgerReader):
         await asyncio.to_thread(self._database.bring_up_to_date)
         await self._writer.start()
         if self.sharing is not None:
-            await self.sharing.bound_reads()
             self._ahead_s = await self.sharing.server_time() - self._clock()
+
+    def end_soon(self) -> None:
+        """Wait for a lost server only for seconds from now on: the run has been asked to stop."""
+        self._writer.end_soon()
+        self.reads.end_soon()
 
     async def close(self) -> None:
         """Write what waits, close the file and release the lock."""

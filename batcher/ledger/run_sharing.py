@@ -23,7 +23,6 @@ from batcher.ledger.shared_attempts import (
     take_over,
 )
 from batcher.ledger.shared_runs import (
-    READ_WITHIN_S,
     Granted,
     LiveRun,
     Membership,
@@ -66,10 +65,6 @@ class RunSharing:
     def write_with(self, writer: Writer) -> None:
         """Use this writer, whose transactions begin with the membership."""
         self._writer = writer
-
-    async def bound_reads(self) -> None:
-        """Give a connection for reading up that a hanging peer has swallowed."""
-        await self._reads.expect_replies_within(READ_WITHIN_S)
 
     async def server_time(self) -> float:
         """Return the time of the server in seconds."""

@@ -41,9 +41,6 @@ RETURNING leased_until_ms > {NOW_MS} AS extended
 REPLY_WITHIN_S = 0.7 * TTL_S
 """How long a run waits for a reply of the server before it connects anew: shorter than its lease."""
 
-READ_WITHIN_S = 60.0
-"""The same for what a run only reads; nothing that is sent waits for it."""
-
 _COMMITTED_SEQ = "SELECT seq FROM runs WHERE id = :run_id FOR UPDATE"
 """The lock waits for a session that was cut off and may still be committing."""
 

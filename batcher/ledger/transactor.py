@@ -7,6 +7,7 @@ is waited for, and then says whether the transaction was committed: that is neve
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -106,6 +107,11 @@ class Transactor:
         self._guard = guard
         self._closing = closing
         self._report = report
+        self._longest_wait_s = math.inf
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Wait for a lost server no longer than this from now on."""
+        self._longest_wait_s = min(self._longest_wait_s, seconds)
 
     def transact(self, connection: Connection, group: WriteGroup) -> WriteResults | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded.
@@ -149,8 +155,7 @@ class Transactor:
     @property
     def _patience_left_s(self) -> float:
         """How long a server is waited for."""
-        patience_s = self._server.patience_s
-        return min(patience_s, CLOSING_PATIENCE_S) if self._closing.is_set() else patience_s
+        return min(self._server.patience_s, self._longest_wait_s)
 
     def _committed_after(self, connection: Connection, lost: LedgerUnreachable) -> bool:
         """Wait for a server that was lost; return whether the transaction was committed.
@@ -174,6 +179,7 @@ class Transactor:
             if pause_s == FIRST_PAUSE_S:
                 self._report(self._server.lost, str(lost))
             if time.monotonic() - began + pause_s > self._patience_left_s:
+                self.wait_at_most(0.0)  # what comes now is tried once
                 raise lost
             if self._closing.is_set():
                 time.sleep(pause_s)

@@ -32,6 +32,7 @@ from batcher.errors import IllegalMove, LedgerError, LedgerLocked
 from batcher.ledger.connection import BUSY_TIMEOUT_S, Connection
 from batcher.ledger.server_wait import ServerWait
 from batcher.ledger.transactor import (
+    CLOSING_PATIENCE_S,
     Disk,
     Event,
     PendingWrite,
@@ -93,7 +94,7 @@ async def leaving_gap() -> AsyncIterator[None]:
 
 
 class Writer:
-    """WriteGroup commit over one connection.
+    """Group commit over one connection.
 
     Args:
         connect: opens the connection to write with, in the writer's thread.
@@ -180,9 +181,14 @@ class Writer:
         self._given_up.add(recorded)
         recorded.add_done_callback(self._given_up.discard)
 
+    def end_soon(self) -> None:
+        """Wait for a lost server no longer than a close would: the user has asked the run to stop."""
+        self._transactor.wait_at_most(CLOSING_PATIENCE_S)
+
     async def close(self) -> None:
         """Write what waits, then stop."""
         self._closing = True
+        self.end_soon()
         self._closed.set()
         if self._ended is not None:
             self._schedule()

@@ -304,6 +304,7 @@ class Runner:
             case Phase.STOPPED:
                 self._stop_sending()
             case Phase.DRAINING:
+                self._ledger.end_soon()
                 self._stop_sending()
                 self._stop_loading()
                 loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ async def test_runs_under_faults_lose_nothing_and_repeat_only_what_is_in_doubt(
     fleet = Fleet(cli, own_postgres, "ledger")
     runs = 2 if chaos_faults < 20 else rng.randrange(2, 9)
     chaos = Chaos(fleet, rng, runs, chaos_faults, away_s=min(20.0, chaos_faults / 5), policy=policy)
-    sandbox = await chaos.carry_out(max(200, 40 * chaos_faults))
+    sandbox = await chaos.carry_out(max(200, 25 * chaos_faults))
     verdict = judge_fleet(fleet, sandbox.log, hold=policy == "hold")
     doubts = fleet.query("SELECT count(*) FROM {s}.history WHERE decision = 'in_doubt'")[0][0]
     print(  # noqa: T201

@@ -103,7 +103,8 @@ async def test_attempt_that_waits_for_its_turn_does_not_leave_after_a_takeover(f
     await fleet.load(100)
     async with serving(fleet.cli, NO_LIMIT, ledger_made=False) as sandbox:
         sleeper = await fleet.start("--rate", "0.3", "--timeout", "1", "--limit", "3")
-        await until(lambda: len(sandbox.log) == 1 and fleet.unsettled(1) == 1)  # begun, and not sent
+        one_of_two = "SELECT count(*), count(outcome) FROM {s}.attempts"
+        await until(lambda: fleet.query(one_of_two) == [(2, 1)])  # the second has begun, and waits
         other = await fleet.start("--rate", "18", "--timeout", "1")
         sleeper.send_signal(signal.SIGSTOP)
         lost = """SELECT file_id FROM {s}.submissions JOIN {s}.history ON id = submission_id
@@ -205,6 +206,19 @@ async def test_run_whose_connection_is_swallowed_connects_again(fleet: Fleet, pr
     assert fleet.query("SELECT count(*) FROM {s}.history WHERE decision = 'in_doubt'") == [(0,)]
 
 
+async def test_run_whose_first_connection_is_swallowed_begins_all_the_same(
+    fleet: Fleet, proxy: TcpProxy
+) -> None:
+    """A connection that hangs before the run has joined the others is given up, too."""
+    fleet.cli.constants |= SHORT_LEASES
+    await fleet.load(3)
+    async with serving(fleet.cli, NO_LIMIT, ledger_made=False) as sandbox:
+        proxy.fate_of = lambda n: Fate.HOLD if n == 1 else Fate.FORWARD
+        await fleet.finish(await fleet.start(proxy=proxy), 0)
+        assert await judged(fleet, sandbox) == []
+    assert len(sandbox.log) == 3
+
+
 async def test_server_that_crashes_under_two_runs_is_waited_for(own_fleet: Fleet) -> None:
     """No run is declared lost, nothing is in doubt, and both go on."""
     fleet = own_fleet
@@ -221,6 +235,25 @@ async def test_server_that_crashes_under_two_runs_is_waited_for(own_fleet: Fleet
     assert fleet.query("SELECT count(*) FROM {s}.runs WHERE lost_at_ms IS NOT NULL OR exit_code <> 0") == [
         (0,)
     ]
+
+
+async def test_stopped_run_whose_server_is_gone_ends_within_the_patience_of_a_close(own_fleet: Fleet) -> None:
+    """It does not wait for ten minutes, has exit code 6, and names what it could not record."""
+    fleet = own_fleet
+    fleet.cli.constants |= {
+        "batcher.ledger.writer:CLOSING_PATIENCE_S": 1.0,
+        "batcher.ledger.read_thread:CLOSING_PATIENCE_S": 1.0,
+    }
+    await fleet.load(400)
+    async with serving(
+        fleet.cli, SandboxSettings(rate_per_s=None, latency_ms=300), ledger_made=False
+    ) as sandbox:
+        run = await fleet.start()
+        await in_flight(fleet, sandbox, 10, 1)
+        fleet.server.stop("immediate")
+        run.send_signal(signal.SIGTERM)
+        done = await fleet.finish(run, 6)
+    assert "not recorded: 139775789" in done.stderr
 
 
 async def test_server_that_has_forgotten_stops_the_run_and_shows_what_was_begun(own_fleet: Fleet) -> None:

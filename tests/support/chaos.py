@@ -26,6 +26,9 @@ from support.tcp_proxy import TcpProxy
 
 FAULTY_ANSWERS = {"drop-after": 0.01, "drop-before": 0.01, "code:1": 0.01, "code:6": 0.01}
 RATE = 100
+PATIENCE_S = 60.0
+SLOWEST_PER_S = 10.0
+"""How long the runs may take after the last fault."""
 UNREACHABLE = "the ledger cannot be reached"
 """A run that cannot reach its server as it begins has exit code 6; one that has begun waits."""
 
@@ -49,8 +52,6 @@ class Chaos:
     faults: int
     away_s: float = 20.0
     policy: str = "retry"
-    patience_s: float = 90.0
-    """How long the runs may go on after the last fault."""
     done: Counter[str] = field(default_factory=Counter)
     """The faults so far, by kind."""
     ends: Counter[int] = field(default_factory=Counter)
@@ -87,7 +88,7 @@ class Chaos:
 
     async def _wait_for(self, keepers: list[asyncio.Task[None]]) -> None:
         """Wait for the ends of the runs; a run that does not end fails with what the ledger shows."""
-        _, late = await asyncio.wait(keepers, timeout=self.patience_s)
+        _, late = await asyncio.wait(keepers, timeout=PATIENCE_S + len(self.fleet.ids) / SLOWEST_PER_S)
         if late:
             queries = (
                 "SELECT * FROM {s}.runs",

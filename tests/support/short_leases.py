@@ -12,7 +12,7 @@ SHORT_LEASES: dict[str, float | str] = {
     "batcher.ledger.shared_runs:TTL_S": LEASE_S,
     "batcher.ledger.shared_runs:TTL_MS": LEASE_S * 1000,
     "batcher.ledger.shared_runs:REPLY_WITHIN_S": 1.4,
-    "batcher.ledger.run_sharing:READ_WITHIN_S": 2.0,
+    "batcher.ledger.postgres.connection:REPLIES_WITHIN_S": 2.0,
     "batcher.ledger.postgres.connection:IDLE_IN_TRANSACTION_S": 1,
     "batcher.submit.sharing:TTL_S": LEASE_S,
     "batcher.submit.sharing:SPARE_S": GRACE_S - REQUEST_S,

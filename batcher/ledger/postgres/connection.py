@@ -27,6 +27,10 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 10
 
+REPLIES_WITHIN_S = 60.0
+"""How long a connection waits for a reply unless it is told otherwise: none of its statements takes so long,
+and a peer that accepts everything and never replies must not be waited for."""
+
 _STILL_COMMITTING_S = 0.05
 """Seconds between two looks at a transaction whose session is still there."""
 
@@ -66,7 +70,7 @@ class _Driver(psycopg.Connection[Any]):
     A peer that accepts what is sent and never replies, such as a proxy that hangs, is not found by TCP.
     """
 
-    replies_within_s: float | None = None
+    replies_within_s: float | None
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401 - psycopg's own
         """Wait for a reply; without one in time the connection is closed."""
@@ -145,7 +149,7 @@ class PostgresConnection(Connection):
             time.sleep(_STILL_COMMITTING_S)
         return False
 
-    def expect_replies_within(self, seconds: float) -> None:
+    def expect_replies_within(self, seconds: float | None) -> None:
         """Give the connection up when the server has not replied to a statement for so long."""
         self.driver.replies_within_s = seconds
 
@@ -299,6 +303,7 @@ def _connected(name: PostgresName, access: Access) -> _Driver:
             autocommit=True,  # transactions begin when we say so, not when the driver decides
             prepare_threshold=None if name.through_pgbouncer else 5,
         )
+        driver.replies_within_s = REPLIES_WITHIN_S
         try:
             driver.adapters.register_loader("numeric", _Number)
             if not name.through_pgbouncer:

@@ -72,6 +72,7 @@ class PostgresDatabase:
                     "postgresql+psycopg://", creator=lambda: connection.driver, poolclass=StaticPool
                 )
                 with translated(self.name):
+                    connection.expect_replies_within(None)
                     upgrade(connection, engine)
 
     @contextmanager
