@@ -112,6 +112,7 @@ class Pacer:
         age_s: how long ago that was.
         window: counts requests as they leave, shared with other pacers; a window of its own when not given.
         leased: the last check before a request leaves: whether the run may still send at all.
+        departed: called for each request that leaves.
 
     Attributes:
         rate_per_s: the limit at this moment: the share where it is shared.
@@ -126,11 +127,13 @@ class Pacer:
         age_s: float = 0.0,
         window: SlidingWindow | None = None,
         leased: Callable[[], bool] = lambda: True,
+        departed: Callable[[], None] = lambda: None,
     ) -> None:
         self.rate_per_s = rate_per_s
         self.pace = Pace(rate_per_s / (1 + MARGIN), clock(), start_share, age_s)
         self._clock = clock
         self._leased = leased
+        self._departed = departed
         self._held_until = 0.0
         self._resumed = asyncio.Event()
         self._resumed.set()
@@ -159,9 +162,9 @@ class Pacer:
         self._begin_s = max(seconds, self._begin_s * BEGIN_MEMORY)
         self._line.resize(places_in_line(self.rate_per_s, self._begin_s))
 
-    def lease_with(self, leased: Callable[[], bool]) -> None:
-        """Let requests leave only while a lease lasts: the last check before the first byte."""
-        self._leased = leased
+    def lease_with(self, leased: Callable[[], bool], departed: Callable[[], None]) -> None:
+        """Let requests leave only while a lease lasts, the last check before the first byte; report each."""
+        self._leased, self._departed = leased, departed
 
     def share(self, rate_per_s: float) -> None:
         """Change the limit at once; the pace keeps its learned part of it. With 0 no request leaves.
@@ -219,9 +222,10 @@ class Pacer:
         Returns:
             False when turns are held back or stopped by now, or the share is gone: it must not leave.
         """
-        if self._window.leave(turn):
-            return self._may_leave(turn)
-        return await self._enter(turn)
+        may_leave = self._may_leave(turn) if self._window.leave(turn) else await self._enter(turn)
+        if may_leave:
+            self._departed()
+        return may_leave
 
     async def probe_turn(self) -> Turn | None:
         """Wait for an instant to send a probe, which may leave while turns are held; None when stopped.

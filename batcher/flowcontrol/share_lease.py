@@ -57,6 +57,8 @@ class ShareLease:
         self._ends_at = -math.inf
         self._past: deque[tuple[float, int]] = deque()
         """Shares that were replaced, each with the moment of its end."""
+        self._departures: deque[float] = deque()
+        """The moments of the requests that left within the quiet time."""
 
     @property
     def ends_at(self) -> float:
@@ -77,6 +79,16 @@ class ShareLease:
             self._past.popleft()
         present = self._share if now < self._ends_at + self._quiet_s else 0
         return max(present, *(share for _, share in self._past), 0)
+
+    def departed(self, now: float) -> None:
+        """Note that a request leaves."""
+        self._departures.append(now)
+        self._forget_departures(now)
+
+    def left_over(self, now: float) -> int:
+        """Return what a run that sends no more still holds: as many units as it has sent requests lately."""
+        self._forget_departures(now)
+        return min(self.used(now), len(self._departures))
 
     def want(self, wanted: int | None, now: float) -> None:
         """Have a use for this share at most, at once; None for all that the run can get.
@@ -119,6 +131,10 @@ class ShareLease:
             return False
         self._ends_at = max(self._ends_at, sent_at + self._lasts_s)
         return True
+
+    def _forget_departures(self, now: float) -> None:
+        while self._departures and self._departures[0] <= now - self._quiet_s:
+            self._departures.popleft()
 
     def _replace(self, share: int, ends_at: float, now: float) -> None:
         if self._share:

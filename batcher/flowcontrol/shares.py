@@ -10,7 +10,8 @@ The database applies :func:`handover` to one run's row at a time, under a lock, 
 the sum below the limit:
 
 * Less takes effect at once, at the run itself. More only as far as the others' ``held`` leaves room.
-* What a run held ends a quiet time after its lease. It comes back as a newcomer.
+* What a run held ends a quiet time after its lease. It comes back as a newcomer. A run that leaves holds only
+  as many units as it has sent requests within the last quiet time.
 
 Pure: no I/O and no clock. ``tests/unit/flowcontrol/test_share_histories.py`` searches for histories that
 break the rules; change nothing here without running it with ``--share-steps 100000``.

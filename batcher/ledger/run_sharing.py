@@ -123,9 +123,9 @@ class RunSharing:
         """Let the other runs stop within a report: the account must not be used."""
         await shielded(self._writing.record(halt, why, known=True))
 
-    async def leave(self, run_id: RunId) -> None:
-        """End the lease of a run whose last request has left."""
-        await shielded(self._writing.record(leave, run_id, known=True))
+    async def leave(self, run_id: RunId, held: int) -> None:
+        """End the lease of a run whose last request has left; what it still holds, in units of the limit."""
+        await shielded(self._writing.record(leave, (run_id, held), known=True))
         self.membership.part()
 
     @property

@@ -73,8 +73,8 @@ SELECT {NOW_MS} AS now_ms, (SELECT b.halted_why FROM binding AS b JOIN runs AS r
 _HALT = f"UPDATE binding SET halted_at_ms = {NOW_MS}, halted_why = :why"  # noqa: S608 - ours
 
 _LEAVE = f"""
-UPDATE runs SET share = 0,
-    leased_until_ms = CASE WHEN leased_until_ms < {NOW_MS} THEN leased_until_ms ELSE {NOW_MS} END
+UPDATE runs SET share = 0, held = LEAST(held, :held),
+    leased_until_ms = LEAST(leased_until_ms, {NOW_MS})
 WHERE id = :run_id
 """  # noqa: S608 - ours
 
@@ -84,7 +84,8 @@ WHERE ended_at_ms IS NULL AND lost_at_ms IS NULL AND id <> :run_id ORDER BY id F
 """  # noqa: S608 - ours
 
 _DECLARE_LOST = f"""
-UPDATE runs SET lost_at_ms = {NOW_MS}, ended_at_ms = {NOW_MS}, reason = :reason
+UPDATE runs SET lost_at_ms = {NOW_MS}, ended_at_ms = {NOW_MS}, reason = :reason,
+    leased_until_ms = LEAST(leased_until_ms, {NOW_MS})
 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
 """  # noqa: S608 - ours
 
@@ -279,9 +280,10 @@ def halt(connection: Connection, why: str) -> None:
     connection.run(_HALT, why=why)
 
 
-def leave(connection: Connection, run_id: RunId) -> None:
-    """End the lease of a run that sends no more; what it held stays counted for the quiet time."""
-    connection.run(_LEAVE, run_id=run_id)
+def leave(connection: Connection, item: tuple[RunId, int]) -> None:
+    """End the lease of a run that sends no more; what it still holds stays counted for the quiet time."""
+    run_id, held = item
+    connection.run(_LEAVE, run_id=run_id, held=held)
 
 
 def declare_lost(connection: Connection, run_id: RunId, grace_ms: int | None) -> list[int]:

@@ -94,7 +94,7 @@ class Sharing:
         self._members = 0
         self._end_of_lease: asyncio.TimerHandle | None = None
         ledger.renewed = self._renewed
-        pacer.lease_with(self.lasts)
+        pacer.lease_with(self.lasts, lambda: self._lease.departed(boottime()))
 
     def lasts(self) -> bool:
         """Whether a request may leave: the last check before its first byte."""
@@ -141,7 +141,7 @@ class Sharing:
         """End the lease: the last request has left, and its answer is on record."""
         if self._end_of_lease is not None:
             self._end_of_lease.cancel()
-        await self._ledger.leave(self._run_id)
+        await self._ledger.leave(self._run_id, self._lease.left_over(boottime()))
 
     async def halted(self, why: str) -> None:
         """Let the other runs stop, too: the account must not be used."""

@@ -136,6 +136,7 @@ async def test_killed_load_of_a_file_is_completed_by_the_next(cli: Cli, tmp_path
         assert (await cli.run()).code == 0
 
 
+@pytest.mark.about_files
 async def test_second_run_on_one_ledger_exits_5(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The second run sends nothing, and the first one continues."""
     archive = manifest(tencent_ids(40))

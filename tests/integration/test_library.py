@@ -534,9 +534,6 @@ async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: 
     """Each says what the caller may do next, and leaves the ledger usable."""
     with pytest.raises(LedgerMissing):
         await _read(tmp_path / "none.db")
-    with pytest.raises(LedgerBusy, match="uses the library"):
-        async with open_ledger(ledger.path):
-            """Never reached."""
     with pytest.raises(ManifestError, match="no such file"):
         await ledger.load(tmp_path / "none.csv")
     changed = ReadOptions(Defaults(vendor="Tencent", definition=20, offsets=(1, 2.5)))
@@ -548,6 +545,14 @@ async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: 
             await ledger.run(Account(77, SANDBOX_SERVER_SECRET), FAST, endpoint=url)
     for kind in (LedgerMissing, LedgerBusy, ManifestError, BindingError, SettingsError, LedgerError):
         assert issubclass(kind, batcher.BatcherError)
+
+
+@pytest.mark.about_files
+async def test_file_that_is_open_is_opened_by_no_other_writer(ledger: Ledger) -> None:
+    """The message says that a program holds it."""
+    with pytest.raises(LedgerBusy, match="uses the library"):
+        async with open_ledger(ledger.path):
+            """Never reached."""
 
 
 async def test_load_during_a_run_is_refused(ledger: Ledger, manifest: Callable[..., Path]) -> None:

@@ -1,4 +1,7 @@
-"""The lock of a ledger: its holder, waiting for it, and lock files without a holder."""
+"""The lock of a ledger in a file: its holder, waiting for it, and lock files without a holder.
+
+Runs in PostgreSQL share a ledger: ``test_shared_runs.py``.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,6 @@ from typing import TextIO
 
 import pytest
 from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
-from support.ledger_place import the_server, with_paths
-from support.ledger_sql import query
 from support.locked import flocked
 from support.referee import referee
 
@@ -28,13 +29,12 @@ from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite.lock import lock_holder, take_lock
 from batcher.sandbox import Sandbox
 
-VACUUM = "ledger vacuum"
 WRITERS = {
     "run": ("run", "archive.csv", *PICTURES, *FAST),
     "load": ("load", "archive.csv", *PICTURES),
     "retry": ("retry",),
     "ledger prune": ("ledger", "prune", "--older-than", "90d"),
-    VACUUM: ("ledger", "vacuum"),
+    "ledger vacuum": ("ledger", "vacuum"),
 }
 
 
@@ -49,10 +49,7 @@ async def held(cli: Cli, manifest: Callable[..., Path]) -> AsyncIterator[tuple[S
 
 
 def lock_text(ledger: Path) -> str:
-    """What is on record of the holder of a ledger; empty for none."""
-    if the_server():
-        held = query(ledger, "SELECT holder FROM duties WHERE name = 'sending' AND leased_until_ms > 0")
-        return "".join(text for (text,) in held)
+    """What a lock file says of the holder of a ledger; empty for none."""
     return Path(f"{ledger}.lock").read_text("utf-8")
 
 
@@ -70,9 +67,10 @@ async def line_of(process: Process) -> str:
     """The next line of a command."""
     assert process.stderr is not None
     async with asyncio.timeout(90):
-        return with_paths((await process.stderr.readline()).decode())
+        return (await process.stderr.readline()).decode()
 
 
+@pytest.mark.about_files
 async def test_message_names_the_other_runs_process_host_and_start(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -82,9 +80,7 @@ async def test_message_names_the_other_runs_process_host_and_start(
         since = (
             json.loads(lock_text(cli.folder / "batcher.db"))["since"].replace("T", " ").removesuffix("+00:00")
         )
-        for command, words in WRITERS.items():
-            if command == VACUUM and the_server():
-                continue
+        for words in WRITERS.values():
             done = await cli(*words)
             assert done.code == 5
             assert done.stderr == (
@@ -96,10 +92,8 @@ async def test_message_names_the_other_runs_process_host_and_start(
         await run.communicate()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [*(one for one in WRITERS if one != VACUUM), pytest.param(VACUUM, marks=pytest.mark.about_files)],
-)
+@pytest.mark.about_files
+@pytest.mark.parametrize("command", WRITERS)
 async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[..., Path], command: str) -> None:
     """With --wait-lock each writer says once for whom it waits, and does its work when that run has ended."""
     async with held(cli, manifest) as (sandbox, run):
@@ -119,6 +113,7 @@ async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[...,
             assert len(sandbox.log) == 40
 
 
+@pytest.mark.about_files
 async def test_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The lock is gone with its process, however that ended."""
     async with held(cli, manifest) as (_, run):
@@ -129,6 +124,7 @@ async def test_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callabl
         assert (await cli.finish(waiting)).code == 0
 
 
+@pytest.mark.about_files
 async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Callable[..., Path]) -> None:
     """After the given time the command names the holder; with -q it says that alone."""
     async with held(cli, manifest) as (_, run):
@@ -149,8 +145,9 @@ async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Calla
         await run.communicate()
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("command", ["run", "load", pytest.param(VACUUM, marks=pytest.mark.about_files)])
+@pytest.mark.parametrize("command", ["run", "load", "ledger vacuum"])
 async def test_signal_ends_the_wait_immediately(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, command: str
 ) -> None:

@@ -99,6 +99,21 @@ async def test_run_alone_without_another_run_sends(
             assert done.code == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("load", "archive.csv", *PICTURES), ("retry",), ("ledger", "prune", "--older-than", "90d")],
+    ids=lambda words: " ".join(words[:2]),
+)
+async def test_command_that_writes_works_beside_a_run(
+    cli: Cli, shared: str, manifest: Callable[..., Path], words: tuple[str, ...]
+) -> None:
+    """On files each of them waits for the run, or ends with 5."""
+    manifest(tencent_ids(3))
+    lease(shared, 60)
+    done = await cli(*words, "-l", shared)
+    assert done.code == 0, done.stderr
+
+
 @pytest.mark.parametrize(("command", "purpose"), [("track", Purpose.TRACKING), ("listen", Purpose.LISTENING)])
 async def test_command_with_one_holder_beside_another_one_ends_with_5(
     cli: Cli, shared: str, command: str, purpose: Purpose

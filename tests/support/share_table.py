@@ -47,9 +47,16 @@ class ShareTable:
         if row.leased_until > now:
             row.leased_until = now + LEASE_S
 
-    def leave(self, id_: int, now: float) -> None:
-        """End a run and its lease; what it held is free a quiet time later."""
+    def leave(self, id_: int, now: float, held: int | None = None) -> None:
+        """End a run and its lease; what it still holds is free a quiet time later.
+
+        Args:
+            id_: the run, which sends no more.
+            now: by the clock of the database.
+            held: what it says that it still holds; None for a run whose process has ended.
+        """
         row = self.rows[id_]
+        row.held = row.held if held is None else min(row.held, held)
         row.ended, row.share, row.leased_until = True, 0, min(row.leased_until, now)
 
     def held(self, now: float) -> int:

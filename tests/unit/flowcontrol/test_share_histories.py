@@ -35,6 +35,8 @@ class Usage:
     share: int = 0
     until: float = -math.inf
     before: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=50))
+    sent: float = math.inf
+    """As many requests at most have left since a quiet time before the end."""
 
     def change(self, share: int, until: float, now: float) -> None:
         """From now on the run may use another share, up to a moment."""
@@ -43,9 +45,8 @@ class Usage:
 
     def most_since(self, since: float) -> int:
         """The largest share that was used after a moment."""
-        return max(
-            (share for until, share in (*self.before, (self.until, self.share)) if until > since), default=0
-        )
+        shares = [share for until, share in (*self.before, (self.until, self.share)) if until > since]
+        return int(min(max(shares, default=0), self.sent))
 
 
 @dataclass
@@ -185,14 +186,19 @@ class SharingRuns(RuleBasedStateMachine):
         run.stalled = not run.stalled
 
     @precondition(lambda self: self.runs)
-    @rule(nth=NTH, drained=st.booleans())
-    def end(self, nth: int, drained: bool) -> None:
-        """A run leaves, or is killed."""
+    @rule(nth=NTH, ends=st.booleans(), sent=st.sampled_from((None, 0, 1, 3, 500)))
+    def end(self, nth: int, ends: bool, sent: int | None) -> None:
+        """A run leaves that has sent some requests lately, or is killed, which its machine shows or not."""
         run = self.runs.pop(nth % len(self.runs))
         run.usage.change(0, -math.inf, self.now)
         self.gone.append(run.usage)
-        if drained:
+        if ends and sent is None:
             self.table.leave(run.id, self.now)
+        elif ends and sent is not None:
+            run.usage.sent = sent
+            for _ in range(sent):
+                run.lease.departed(self.now + run.ahead_s)
+            self.table.leave(run.id, self.now, run.lease.left_over(self.now + run.ahead_s))
 
     @rule(seconds=st.sampled_from(PASSING_S))
     def wait(self, seconds: float) -> None:
@@ -267,9 +273,16 @@ class RevivingTable(ShareTable):
 class ForgettingTable(ShareTable):
     """Frees at once what a run that leaves has held."""
 
-    def leave(self, id_: int, now: float) -> None:
-        super().leave(id_, now)
+    def leave(self, id_: int, now: float, held: int | None = None) -> None:
+        super().leave(id_, now, held)
         self.rows[id_].held = 0
+
+
+class ForgetfulLease(ShareLease):
+    """Does not count the last request of a run that leaves."""
+
+    def left_over(self, now: float) -> int:
+        return max(0, super().left_over(now) - 1)
 
 
 FAULTY = {
@@ -277,6 +290,7 @@ FAULTY = {
     "use outlives the lease": (EndlessUse, BelievingTable),
     "commit revives": (ShareLease, RevivingTable),
     "leave frees at once": (ShareLease, ForgettingTable),
+    "leave forgets a request": (ForgetfulLease, ShareTable),
 }
 
 

@@ -24,7 +24,8 @@ class PacedRun:
     def __init__(self, table: ShareTable, arrivals: list[float], path_s: float) -> None:
         self.table, self.arrivals, self.path_s = table, arrivals, path_s
         self.lease = ShareLease(table.limit.quiet_s)
-        self.pacer = Pacer(table.limit.per_s, now_s, leased=lambda: self.lease.lasts(now_s()))
+        self.pacer = Pacer(table.limit.per_s, now_s)
+        self.pacer.lease_with(lambda: self.lease.lasts(now_s()), lambda: self.lease.departed(now_s()))
         self.pacer.share(0)
         self.awake = asyncio.Event()
         self.awake.set()
@@ -60,7 +61,7 @@ class PacedRun:
     async def leave(self) -> None:
         """End, and give the share back."""
         await self.kill()
-        self.table.leave(self.id, now_s())
+        self.table.leave(self.id, now_s(), self.lease.left_over(now_s()))
 
 
 class PacedRuns:
@@ -145,3 +146,23 @@ def test_runs_beyond_the_units_stand_by_and_step_in() -> None:
         return before, after, most_in_a_second(runs.arrivals)
 
     assert run_virtually(scenario()) == ([STANDING_BY] * 2, [None] * 2, 20)
+
+
+def test_run_after_one_that_has_sent_little_begins_at_once() -> None:
+    """The limit without the requests of the run before is free when that has left, and all of it soon."""
+
+    async def scenario() -> tuple[list[int], int]:
+        runs = PacedRuns(1)
+        await asyncio.sleep(0.32)
+        await runs.runs[0].leave()
+        sent = len(runs.arrivals)
+        runs.join()
+        shares = list[int]()
+        for _ in range(2):
+            await asyncio.sleep(0.1 + 2 * BEAT_EVERY_S * len(shares))
+            shares.append(runs.runs[1].lease.share(now_s()) + sent * (not shares))
+        await asyncio.sleep(5)
+        await runs.end()
+        return shares, most_in_a_second(runs.arrivals)
+
+    assert run_virtually(scenario()) == ([20, 20], 20)

@@ -192,6 +192,15 @@ def test_use_ends_a_quiet_time_after_the_lease() -> None:
     assert lease.used(130.2) == 4
 
 
+def test_run_that_leaves_holds_what_it_has_sent_within_the_quiet_time() -> None:
+    """Each request of the last two seconds is one unit, the share at most; without one nothing is held."""
+    lease = leased(3)
+    assert lease.left_over(100.2) == 0
+    for at in (100.2, 100.5, 101.0, 101.3, 101.6):
+        lease.departed(at)
+    assert [lease.left_over(at) for at in (101.7, 102.6, 103.1, 103.6)] == [3, 3, 2, 0]
+
+
 def test_renewal_extends_a_lease_and_never_revives_it() -> None:
     """The commit of a group extends the lease while it lasts; afterwards only a grant does."""
     lease = leased(20)
