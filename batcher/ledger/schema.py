@@ -73,6 +73,7 @@ def partial_index(name: str, *columns: str, where: str) -> Index:
 def _only_in_postgres(index: Index) -> Index:
     """Mark an index that SQLite does not need."""
     index.info["only_in"] = "postgresql"
+    index.ddl_if(dialect="postgresql")
     return index
 
 
