@@ -55,6 +55,8 @@ class SharedQueue:
         self._closed = False
         self._doubtful_begun = False
         self._changed = asyncio.Event()
+        self._changes = 0
+        """How often this run has changed what waits; a read that was under way meanwhile proves nothing."""
         self._looking = asyncio.Lock()
 
     async def open(self, run_id: RunId, *, loading: bool) -> None:
@@ -74,13 +76,16 @@ class SharedQueue:
             if (claim := await self._begin(doubtful=self._doubtful_begun)) is not None:
                 return claim
             if self.limit_reached and self._again:
-                self._again &= await self._ledger.still_open(self._again)  # another run may have sent one
+                await self._forget_sent_elsewhere()
             if self._limit_ends():
                 return None
             async with self._looking:  # one worker looks for all
                 if self._changed.is_set():
                     continue
+                seen = self._changes
                 left = await self._ledger.left(self._run_id)
+                if self._changes != seen:
+                    continue  # what was read may be from before the change
                 self._doubtful_begun = self._only_doubtful(left)
                 if self._doubtful_begun and (claim := await self._begin(doubtful=True)) is not None:
                     return claim
@@ -95,22 +100,22 @@ class SharedQueue:
         self._out -= 1
         if self._left is not None:
             self._again.add(claim.id)
-        self._changed.set()
+        self._note_change()
 
     def done(self, claim: Claim) -> None:
         """Note that a submission is no longer open."""
         del claim
         self._out -= 1
-        self._changed.set()
+        self._note_change()
 
     def added(self) -> None:
         """Note that the ledger has new submissions."""
-        self._changed.set()
+        self._note_change()
 
     def loading_ended(self) -> None:
         """Note that this run adds no more submissions."""
         self._loading = False
-        self._changed.set()
+        self._note_change()
 
     def begun_lately(self) -> tuple[Claim, ...]:
         """Return the attempts that have begun in the last ten minutes, oldest first."""
@@ -163,6 +168,17 @@ class SharedQueue:
         if self._left is not None:
             self._started.add(claim.id)
             self._again.discard(claim.id)
+
+    def _note_change(self) -> None:
+        self._changes += 1
+        self._changed.set()
+
+    async def _forget_sent_elsewhere(self) -> None:
+        """Forget submissions to be sent again that another run has sent."""
+        seen, asked = self._changes, frozenset(self._again)
+        still_open = await self._ledger.still_open(asked)
+        if self._changes == seen:
+            self._again -= asked - still_open
 
     def _limit_ends(self) -> bool:
         """Whether the limit is reached and nothing that was started waits to be sent again."""
