@@ -212,7 +212,7 @@ class Runner:
     def _queue_of(self, ledger: RunLedger) -> SubmissionQueue | SharedQueue:
         limit = self._settings.limit
         if ledger.sharing is not None:
-            return SharedQueue(ledger.sharing, limit=limit)
+            return SharedQueue(ledger.sharing, limit=limit, begun_within=self._pacer.begun_within)
         return SubmissionQueue(ledger, limit=limit, longest_delay_s=LARGEST_BACKOFF_S, clock=self._clock)
 
     def _sharing_of(self, ledger: RunLedger, timeout_s: float) -> Sharing | None:

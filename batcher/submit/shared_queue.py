@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.run_sharing import RunSharing
@@ -33,16 +34,24 @@ class SharedQueue:
     Args:
         ledger: the ledger's part for several runs.
         limit: how many submissions may be started; None for no limit.
+        begun_within: called with the seconds that each begin took, its commit included.
 
     Attributes:
         unused: attempts that have begun for a worker that was cancelled; nothing was sent for them.
         elsewhere: submissions that other living runs were sending when this queue ended.
     """
 
-    def __init__(self, ledger: RunSharing, *, limit: int | None) -> None:
+    def __init__(
+        self,
+        ledger: RunSharing,
+        *,
+        limit: int | None,
+        begun_within: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self.unused: list[Claim] = []
         self.elsewhere = 0
         self._ledger = ledger
+        self._begun_within = begun_within
         self._left = limit
         self._started: set[SubmissionId] = set()
         self._again: set[SubmissionId] = set()
@@ -143,6 +152,7 @@ class SharedQueue:
             return None
         if self._left is not None and among is None:
             self._left -= 1  # before it is known whether there is one, or workers would begin too many
+        asked_at = time.monotonic()
         begun = self._ledger.begin_next(self._run_id, self._fresh_after, doubtful=doubtful, among=among)
         claim = None
         try:
@@ -156,6 +166,7 @@ class SharedQueue:
             if self._left is not None and among is None and not counts:
                 self._left += 1
         if claim is not None:
+            self._begun_within(time.monotonic() - asked_at)
             self._note_started(claim)
         return claim
 

@@ -20,7 +20,7 @@ from batcher.flowcontrol.shares import SharedLimit, ShareRow, handover
 from batcher.flowcontrol.sliding_window import Turn
 from batcher.ledger.run_sharing import RunSharing, boottime
 from batcher.ledger.shared_runs import TTL_S, Granted, RunShare
-from batcher.model.events import Message, OnEvent, Severity
+from batcher.model.events import Message, OnEvent
 from batcher.model.outcome import Settlement
 from batcher.model.submission import Claim, RunId
 from batcher.report.formatting import count
@@ -130,12 +130,8 @@ class Sharing:
         while found := await self._ledger.take_over(self._run_id, grace_s, self._judge):
             taken += found
         if taken:
-            self._on_event(
-                Message(
-                    f"took over from a run that is lost: {count(taken, 'request')} without an answer",
-                    Severity.NOTICE,
-                )
-            )
+            text = f"took over from a run that is lost: {count(taken, 'request')} without an answer"
+            self._on_event(Message(text))
 
     async def leave(self) -> None:
         """End the lease: the last request has left, and its answer is on record."""
@@ -191,7 +187,7 @@ class Sharing:
         if others and not self._members and granted.share:
             part = f"{granted.share} of {granted.limit_per_s:g} a second are its own"
             text = f"run {self._run_id} joins {count(others, 'other')}: {part}"
-            self._on_event(Message(text, Severity.NOTICE))
+            self._on_event(Message(text))
         if granted.share:
             self._members = others
 

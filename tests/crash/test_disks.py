@@ -69,6 +69,9 @@ async def test_foreign_lock_that_stays_stops_the_run(cli: Cli, manifest: Callabl
             def lock() -> None:
                 other.enter_context(locked(cli.folder / "batcher.db"))
 
+            cli.env["BATCHER_LEDGER_PATIENCE"] = (
+                "1s"  # a server is waited for; a file for some seconds anyway
+            )
             done, seen = await _spoil(cli, sandbox, archive, lock)
         assert done.code == 6
         assert "locked" in done.stderr

@@ -311,6 +311,7 @@ async def test_cancelled_fetch_records_written_file(cli: Cli, server: PictureSer
     assert files(cli) == ["7/0001.jpg"]
 
 
+@pytest.mark.about_files
 async def test_second_fetch_of_ledger_is_refused(cli: Cli, server: PictureServer) -> None:
     """The exit code is 5, and the message names the first fetch."""
     keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])

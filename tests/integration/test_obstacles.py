@@ -266,6 +266,7 @@ async def test_page_that_forbids_everything_halts(
         untouched(cli, rows)
 
 
+@pytest.mark.about_files  # what is put off waits by the clock of the server, which is not fast
 async def test_single_recording_that_is_forbidden_every_night_is_not_rejected(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
