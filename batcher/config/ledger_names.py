@@ -85,29 +85,42 @@ def _sqlite_path(text: str) -> str:
     return url.database
 
 
+def _single(key: str, value: str | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{key} is given more than once")
+
+
+_SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+_UNREADABLE = (
+    "--ledger: this URL cannot be read; write postgresql://USER@HOST/DATABASE?schema=NAME, each parameter "
+    "once (pgbouncer=1 or nothing), and signs such as / or @ in a password as %2F or %40"
+)
+
+
 def _postgres_name(text: str) -> PostgresName:
     from sqlalchemy import make_url  # it reads URLs as libpq does, and has a place for each part
     from sqlalchemy.exc import ArgumentError
     from sqlalchemy.util import immutabledict
 
     try:
+        if text.partition("?")[0].count("@") > 1:  # a part of the password would count as the host
+            raise ValueError("there is more than one @")
         url = make_url(text)
-        query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
-    except (ArgumentError, ValueError) as exc:
-        raise SettingsError(
-            "--ledger: this URL cannot be read; write postgresql://USER@HOST/DATABASE?schema=NAME, and signs "
-            "such as / or @ in a password as %2F or %40"
-        ) from exc
-    schema = query.pop("schema", DEFAULT_SCHEMA)
-    through_pgbouncer = query.pop("pgbouncer", "0") in ("1", "true", "yes")
+        query = {key: _single(key, value) for key, value in url.query.items()}
+        schema = query.pop("schema", DEFAULT_SCHEMA)
+        through_pgbouncer = _SWITCH[query.pop("pgbouncer", "0")]
+    except (ArgumentError, ValueError, KeyError) as exc:
+        raise SettingsError(_UNREADABLE) from exc
     shown = {key: value for key, value in query.items() if key not in _SECRET_PARAMETERS}
     address = url._replace(drivername="postgresql", password=None, query=immutabledict()).render_as_string()
     if through_pgbouncer:
         shown["pgbouncer"] = "1"
-    if not _SCHEMA.fullmatch(schema):
+    if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_") or schema == "information_schema":
         raise SettingsError(
             f"--ledger {address}: schema={schema}: a schema's name has small letters, digits and _, begins "
-            "with no digit, and has 63 characters at most"
+            "with no digit nor pg_, and has 63 characters at most"
         )
     given = {
         "host": url.host,

@@ -51,7 +51,7 @@ class Sender:
 
     def shares_with(self, other: Sender) -> bool:
         """Whether another run is on the same ledger in PostgreSQL, where all runs share the limit."""
-        return self.ledger == other.ledger and self.ledger.startswith("postgresql://")
+        return _schema_of(self.ledger) is not None and _schema_of(self.ledger) == _schema_of(other.ledger)
 
     def written(self) -> bytes:
         """Return the content of the place's file."""
@@ -76,6 +76,13 @@ class Sender:
             )
         except (ValueError, OverflowError, TypeError, KeyError, AttributeError):
             return cls("unknown", "unknown", LIMIT_PER_S, 0, "unknown", datetime.fromtimestamp(0, UTC))
+
+
+def _schema_of(ledger: str) -> str | None:
+    """Return the database and schema of a ledger in PostgreSQL; its server has several names."""
+    if not ledger.startswith("postgresql://"):
+        return None
+    return ledger.rpartition("/")[2].partition("&")[0]
 
 
 def _text(value: object) -> str:

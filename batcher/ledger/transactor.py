@@ -119,7 +119,7 @@ class Transactor:
         A server that was lost is waited for. It then says whether the transaction was committed. Where
         several processes write, one that a lock of another has ended is repeated.
         """
-        began = time.monotonic()
+        began, pause_s = time.monotonic(), FIRST_PAUSE_S
         while True:
             results: WriteResults = []
             try:
@@ -127,6 +127,11 @@ class Transactor:
                     self._attempt(connection, group, results)
                 except LedgerUnreachable as exc:
                     if not self._committed_after(connection, exc):
+                        if time.monotonic() - began > self._patience_left_s:
+                            raise
+                        if pause_s > FIRST_PAUSE_S:  # it is back, and is lost again at the same place
+                            time.sleep(pause_s)
+                        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                         continue
                 except LedgerLocked:
                     if connection.is_shared and time.monotonic() - began < self._patience_left_s:

@@ -105,8 +105,8 @@ class Sharing:
         self._run_id = run_id
         self._pacer.share(0.0)
         await self._ledger.join(run_id, math.ceil(self._rate_per_s))
+        await self.take_over()  # first: what a dead run had is free the sooner
         await self._report()
-        await self.take_over()
 
     async def keep(self) -> None:
         """Report until cancelled, and look for lost runs."""

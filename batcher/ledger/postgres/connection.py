@@ -17,7 +17,7 @@ from psycopg.abc import PQGen
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 
-from batcher.errors import LedgerMissing, LedgerUnreachable
+from batcher.errors import LedgerError, LedgerMissing, LedgerUnreachable
 from batcher.ledger.connection import Access, Connection, Cursor
 from batcher.ledger.postgres.dialect import in_postgres
 from batcher.ledger.postgres.errors import translated
@@ -325,8 +325,24 @@ def connect(name: PostgresName, access: Access) -> PostgresConnection:
 
 
 def has_ledger(connection: PostgresConnection) -> bool:
-    """Return whether the schema holds a ledger."""
-    return "submissions" in connection.table_names()
+    """Return whether the schema holds a ledger.
+
+    Raises:
+        LedgerError: it does, and this user may not use it.
+    """
+    if "submissions" not in connection.table_names():
+        return False
+    if not connection.value("SELECT has_schema_privilege(:schema, 'USAGE')", schema=connection.schema):
+        raise no_right(connection.postgres_name)
+    return True
+
+
+def no_right(name: PostgresName) -> LedgerError:
+    """Return the error of a user who may not use an existing schema."""
+    return LedgerError(
+        f"{name}: the ledger cannot be used: this user may not use the schema; let its owner run: GRANT "
+        f"USAGE ON SCHEMA {name.schema} TO USER, and grant the rights on its tables and sequences"
+    )
 
 
 def open_existing(name: PostgresName, access: Access = Access.READ) -> PostgresConnection:

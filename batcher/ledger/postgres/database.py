@@ -11,8 +11,14 @@ from batcher.ledger.connection import Access, Connection
 from batcher.ledger.database import Check
 from batcher.ledger.holding import Hold, Holder, LockClient, Purpose
 from batcher.ledger.postgres.alone import take_alone, take_unjoined
-from batcher.ledger.postgres.connection import PostgresConnection, connect, has_ledger, open_existing
-from batcher.ledger.postgres.errors import translated
+from batcher.ledger.postgres.connection import (
+    PostgresConnection,
+    connect,
+    has_ledger,
+    no_right,
+    open_existing,
+)
+from batcher.ledger.postgres.errors import READ_ONLY, translated
 from batcher.ledger.postgres.lease import SharedHold, take_duty
 from batcher.ledger.schema_version import create, create_tables, is_up_to_date, upgrade
 from batcher.ledger.shared_runs import sender
@@ -126,10 +132,11 @@ class PostgresDatabase:
                     f"ALL SEQUENCES IN SCHEMA {self.name.schema} TO USER"
                 )
             if row is not None and not (row.may_use if row.is_there else row.may_create):
+                if row.is_there:
+                    raise no_right(self.name)
                 raise LedgerError(
-                    f"{self.name}: the ledger cannot be used: this user may not "
-                    f"{'use the schema' if row.is_there else 'create a schema here'}; let the owner of the "
-                    f"database run: {_grant(self.name.schema)}"
+                    f"{self.name}: the ledger cannot be used: this user may not create a schema here; let "
+                    f"the owner of the database run: CREATE SCHEMA {self.name.schema} AUTHORIZATION USER"
                 )
 
     def room(self, _open_submissions: int, /) -> None:
@@ -163,8 +170,9 @@ class PostgresDatabase:
                 return
             with connection.transaction():
                 connection.alone_in("making the ledger")
-                _make_schema(connection)
-                create_tables(connection, "postgresql", ["duties"])
+                if not _has_duties(connection):  # another process may have made it meanwhile
+                    _make_schema(connection)
+                    create_tables(connection, "postgresql", ["duties"])
 
     def _holder(self) -> Holder | bool:
         """Return the oldest of the living runs."""
@@ -187,6 +195,8 @@ class _Server:
         """Free nothing."""
 
 
+_IN_RECOVERY = "SELECT pg_is_in_recovery()"
+
 _RIGHTS = """
 SELECT n.oid IS NOT NULL AS is_there, coalesce(has_schema_privilege(n.oid, 'USAGE'), false) AS may_use,
     has_database_privilege(current_database(), 'CREATE') AS may_create,
@@ -197,16 +207,14 @@ FROM (SELECT 1) AS one LEFT JOIN pg_namespace AS n ON n.nspname = :schema
 """
 
 
-def _grant(schema: str) -> str:
-    return f"CREATE SCHEMA {schema} AUTHORIZATION USER"
-
-
 def _check_server(connection: PostgresConnection, name: PostgresName) -> None:
     """Refuse a server that is too old, or that may forget what it has confirmed."""
     if connection.driver.info.server_version < OLDEST * 10_000:
         raise LedgerError(
             f"{name}: the ledger cannot be used: the server is older than PostgreSQL {OLDEST}; upgrade it"
         )
+    if connection.value("SHOW default_transaction_read_only") == "on" or connection.value(_IN_RECOVERY):
+        raise LedgerError(f"{name}: the ledger cannot be used: {READ_ONLY}")
     for setting, why in _UNSAFE.items():
         if connection.value(f"SHOW {setting}") == "off":
             raise LedgerError(
