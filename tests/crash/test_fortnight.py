@@ -35,6 +35,7 @@ HANG = Fault.parse("hang")
 
 AN_HOUR_AHEAD = """
 import datetime, time
+import psycopg  # its compiled part looks at the size of the class that is replaced below
 
 now_s, moment = time.time, datetime.datetime
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support.callbacks import callbacks, listening, post, record, sealed
 from support.cli import PICTURES, Cli, serving, tencent_ids
 from support.ledger_sql import writing
@@ -29,6 +30,7 @@ async def test_submission_added_during_the_last_request_is_sent(
     assert {row["file_id"]: row["status"] for row in rows} == {old: "submitted", new: "submitted"}
 
 
+@pytest.mark.about_files  # a run on a shared ledger looks again, and sends it
 async def test_submission_released_too_late_is_left_and_reported(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:

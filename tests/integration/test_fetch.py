@@ -46,6 +46,9 @@ ORDER BY s.id, p.number
 """
 QUIET = ("--progress", "none")
 
+TAKEN_BRIEFLY: dict[str, float | str] = {"batcher.ledger.taken_pictures:TAKEN_FOR_MS": 1}
+"""What a killed fetch has taken on a shared ledger is free again at once, and not after 15 minutes."""
+
 
 async def fetched(cli: Cli, *args: str) -> Done:
     """``batcher fetch`` into the folder ``out``."""
@@ -233,6 +236,7 @@ async def test_limit_leaves_the_rest_for_next_fetch(cli: Cli, server: PictureSer
 
 async def test_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> None:
     """After repeated kills every file is whole, and the last fetch completes the rest."""
+    cli.constants |= TAKEN_BRIEFLY
     ledger = cli.folder / "batcher.db"
     keep_tasks(
         ledger,
@@ -352,7 +356,10 @@ async def fetched_here(
 ) -> FetchFigures:
     """A fetch within this process, whose tries follow one another at once."""
     async with await PictureLedger.open(cli.folder / "batcher.db") as ledger:
-        return await _fetched_from(ledger, cli.folder / "out", concurrency, timeout_s, settings)
+        try:
+            return await _fetched_from(ledger, cli.folder / "out", concurrency, timeout_s, settings)
+        finally:
+            await ledger.release()
 
 
 async def _fetched_from(
@@ -839,6 +846,7 @@ async def test_changed_rows_rewrite_index(cli: Cli, server: PictureServer) -> No
 
 async def test_next_fetch_completes_index_of_killed_fetch(cli: Cli, server: PictureServer) -> None:
     """Recorded pictures without a row are found by the number of rows."""
+    cli.constants |= TAKEN_BRIEFLY
     ledger = cli.folder / "batcher.db"
     keep_tasks(ledger, [finished("1", server.add("/a"))])
     assert (await fetched(cli)).code == 0

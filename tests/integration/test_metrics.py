@@ -279,7 +279,7 @@ async def test_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, mani
     async with hanging_run(cli, manifest, "--metrics-file", path) as (process, _):
         await until(path.exists)
         before = path.stat()
-        assert (await cli.run("--metrics-file", path)).code == 5
+        assert (await cli.run("--alone", "--metrics-file", path)).code == 5
         assert (await cli.run(broken, *PICTURES, "--metrics-file", path)).code == 2
         after = path.stat()
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)

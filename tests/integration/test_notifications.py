@@ -159,7 +159,7 @@ async def test_failure_before_a_run_begins_is_notified(cli: Cli, manifest: Manif
         quiet = {"BATCHER_NOTIFY_ON": "never", "BATCHER_PING_URL": "", "BATCHER_GRACE": "0"}
         first = await cli.start("run", manifest(IDS), *PICTURES, *FAST, env=quiet)
         await until(lambda: len(sandbox.log) == 4)
-        assert (await cli.run()).code == 5
+        assert (await cli.run("--alone")).code == 5
         first.send_signal(signal.SIGTERM)
         assert (await cli.finish(first)).code == 143
     assert [note["title"] for note in hooks.notes] == ["batcher: another run holds the ledger (exit code 5)"]

@@ -158,6 +158,7 @@ async def test_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> None:
     assert said == "batcher: stopped while the manifests were read; nothing has begun\n"
 
 
+@pytest.mark.about_files
 async def test_run_does_not_wait_for_the_ledger_beyond_its_time(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
