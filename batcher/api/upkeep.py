@@ -18,7 +18,7 @@ from pathlib import Path
 
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.config.ledger_names import AnyLedger, ledger_file, ledger_named
-from batcher.errors import BatcherError
+from batcher.errors import BatcherError, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.ledger.copy import Copied, copy
@@ -212,9 +212,12 @@ async def copy_ledger(
     Raises:
         LedgerBusy: another process writes the source, or is about to make the target.
         LedgerError: the source is missing or not whole, or the target cannot be made.
+        SettingsError: the target is the source.
         BatcherError: there is a ledger at the target.
     """
     read, written = ledger_named(source), ledger_named(target)
+    if read == written:
+        raise SettingsError(f"{written}: source and target are the same ledger; name another target")
     database_of(read).check_there()
     async with await open_for_reading(read):
         pass  # an older schema is upgraded

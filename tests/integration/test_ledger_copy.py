@@ -131,6 +131,15 @@ async def test_copy_of_a_missing_ledger_or_onto_other_files_is_refused(
     assert notes.read_text() == "mine"
 
 
+async def test_copy_onto_itself_is_refused(cli: Cli, source: Path) -> None:
+    """The ledger stays as it is."""
+    before = source.read_bytes()
+    done = await cli("ledger", "copy", source, source)
+    assert done.code == 2
+    assert "are the same ledger" in done.stderr
+    assert source.read_bytes() == before
+
+
 @pytest.mark.parametrize("lock", ["lock", "track.lock", "fetch.lock"])
 async def test_copy_of_a_file_in_use_is_refused(cli: Cli, source: Path, schema_url: str, lock: str) -> None:
     """A run, a tracking or a fetch holds the file."""

@@ -8,7 +8,7 @@ from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
 from batcher.model.ledger_name import PostgresName
 
-SECRET = "s3cr3t"
+SECRET = "s3cr3t"  # noqa: S105 - of no server
 
 
 def test_url_is_shown_without_its_password() -> None:
