@@ -92,6 +92,8 @@ class Transactor:
         guard: begins each transaction; None where no other run can send.
         closing: set once the ledger is to be closed; then a server is waited for less long.
         report: calls a function with a value in the event loop.
+        waits_for_locks: repeat a transaction that a lock of another process has ended; False when the caller
+            waits itself.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Transactor:
         guard: TransactionGuard | None,
         closing: threading.Event,
         report: Callable[[Callable[[Any], None], Any], None],
+        waits_for_locks: bool = True,
     ) -> None:
         self._disk = disk
         self._server = server
         self._guard = guard
         self._closing = closing
         self._report = report
+        self._waits_for_locks = waits_for_locks
         self._longest_wait_s = math.inf
 
     def wait_at_most(self, seconds: float) -> None:
@@ -134,7 +138,8 @@ class Transactor:
                         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                         continue
                 except LedgerLocked:
-                    if connection.is_shared and time.monotonic() - began < self._patience_left_s:
+                    waits = self._waits_for_locks and time.monotonic() - began < self._patience_left_s
+                    if connection.is_shared and waits:
                         continue
                     raise
                 if self._guard is not None:

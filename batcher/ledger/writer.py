@@ -118,7 +118,14 @@ class Writer:
         guard: TransactionGuard | None = None,
     ) -> None:
         self._closed = threading.Event()
-        self._transactor = Transactor(disk, server or ServerWait(), guard, self._closed, self._report)
+        self._transactor = Transactor(
+            disk,
+            server or ServerWait(),
+            guard,
+            self._closed,
+            self._report,
+            waits_for_locks=on_locked is None,
+        )
         self._connect = connect
         self._name = name
         self._disk = disk

@@ -54,7 +54,6 @@ async def started(
             await process.wait()
 
 
-@pytest.mark.about_files
 async def test_track_and_listen_wait_while_another_process_holds_the_ledger(
     cli: Cli, manifest: Manifest
 ) -> None:
@@ -82,7 +81,6 @@ async def test_track_and_listen_wait_while_another_process_holds_the_ledger(
         assert query(ledger, "SELECT count(*) FROM tasks WHERE state = 'finished'") == [(5,)]
 
 
-@pytest.mark.about_files
 async def test_track_that_waits_for_a_locked_ledger_can_be_stopped(cli: Cli, manifest: Manifest) -> None:
     """A signal ends the waiting, whether or not the other program ever lets go."""
     async with serving(cli):

@@ -249,8 +249,8 @@ class PostgresConnection(Connection):
 def _settings(name: PostgresName, access: Access) -> dict[str, str]:
     """Return the settings that every statement of a ledger depends on."""
     found = {"search_path": name.schema, "synchronous_commit": "on"}
+    found["lock_timeout"] = f"{int(LOCK_TIMEOUT_S * 1000)}ms"
     if access is Access.WRITE:
-        found["lock_timeout"] = f"{int(LOCK_TIMEOUT_S * 1000)}ms"
         found["idle_in_transaction_session_timeout"] = f"{IDLE_IN_TRANSACTION_S}s"
     return found
 
