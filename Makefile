@@ -47,8 +47,12 @@ ELSEWHERE := sandbox* contrib* wheel demo remote discover verify_ids check forma
 	environments streams stalled_stderr terminal logs misplaced_secrets output_targets http_library network \
 	misbehaving_peers unusable_answers unanswered_questions report_in_a_browser
 
+# Of the crash tests: kills, histories and faults of requests. The others are about files, or wait by a false clock.
+CRASHES := kill kill_loop histories request_faults
+
 suite-postgres: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --ledger=postgres -n $(JOBS) --dist loadgroup tests/unit/ledger tests/integration tests/crash \
+	$(BIN)/python -m pytest --ledger=postgres --kill-rounds 5 -n $(JOBS) --dist loadgroup tests/unit/ledger tests/integration \
+		$(CRASHES:%=tests/crash/test_%.py) \
 		$(foreach subject,$(ELSEWHERE),--ignore-glob='*/integration/test_$(subject).py')
 
 lint: $(VENV)/installed-dev

@@ -24,6 +24,7 @@ ONSET_S = 1.5
 """The time that a run may take to learn how slow its disk is."""
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("sync_s", [0.06, 0.1])
 async def test_run_on_slow_disk_keeps_pace_and_begins_little_ahead(
     tmp_path: Path, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, sync_s: float
