@@ -252,6 +252,7 @@ class Silent:
             yield
 
 
+@pytest.mark.about_files  # how often connections are used again at such rates depends on the commits
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("answered", [0, 2])
 @pytest.mark.parametrize("rate", ["900", "100000"])
