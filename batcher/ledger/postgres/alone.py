@@ -7,13 +7,9 @@ meanwhile, so that a process that comes later waits with its first record.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
-from dataclasses import replace
 
-from batcher.errors import LedgerBusy
 from batcher.ledger.connection import Access
-from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
+from batcher.ledger.holding import Holder, LockClient, Purpose
 from batcher.ledger.postgres.connection import (
     PostgresConnection,
     connect,
@@ -21,9 +17,8 @@ from batcher.ledger.postgres.connection import (
     open_existing,
     writing,
 )
-from batcher.ledger.postgres.lease import LOOK_EVERY_S, Lease, holders_of_duties, take_duty
+from batcher.ledger.postgres.lease import Busy, Lease, awaited, holders_of_duties, take_duty
 from batcher.ledger.shared_runs import sender
-from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
 
 _NOT_LOCKED = ("duties", "alembic_version")
@@ -46,7 +41,7 @@ async def take_alone(name: PostgresName, client: LockClient) -> PostgresConnecti
     """
     connection = await asyncio.to_thread(open_existing, name, Access.WRITE)
     try:
-        await _awaited(name, client, lambda: _locked_or_writer(connection))
+        await awaited(name, client, lambda: _locked_or_writer(connection))
     except BaseException:
         connection.close()
         raise
@@ -64,34 +59,14 @@ async def take_unjoined(name: PostgresName, client: LockClient) -> Lease:
     try:
         with await asyncio.to_thread(connect, name, Access.READ) as connection:
             if has_ledger(connection):
-                await _awaited(name, client, lambda: _sender(connection))
+                await awaited(name, client, lambda: _sender(connection))
     except BaseException:
         lease.release()
         raise
     return lease
 
 
-async def _awaited(
-    name: PostgresName, client: LockClient, look: Callable[[], tuple[Holder, Purpose] | None]
-) -> None:
-    """Wait until another process has ended, as long as the client waits.
-
-    Raises:
-        LedgerBusy: it has not ended by then.
-    """
-    began, wait_s, reported = time.monotonic(), client.wait_s or 0.0, False
-    while other := await asyncio.to_thread(look):
-        holder, purpose = other
-        waited_s = time.monotonic() - began
-        if waited_s >= wait_s:
-            raise LedgerBusy(busy_text(name, holder, replace(client, purpose=purpose)))
-        if not reported:
-            client.on_wait(f"{name}: waiting up to {at_least_a_second(wait_s)} for {named(holder, purpose)}")
-            reported = True
-        await asyncio.sleep(min(LOOK_EVERY_S, wait_s - waited_s))
-
-
-def _locked_or_writer(connection: PostgresConnection) -> tuple[Holder, Purpose] | None:
+def _locked_or_writer(connection: PostgresConnection) -> Busy | None:
     """Lock the tables; if another process writes them, release them and return who it is."""
     connection.begin()
     tables = ", ".join(sorted(connection.table_names() - set(_NOT_LOCKED)))
@@ -103,19 +78,20 @@ def _locked_or_writer(connection: PostgresConnection) -> tuple[Holder, Purpose] 
     return other
 
 
-def _sender(connection: PostgresConnection) -> tuple[Holder, Purpose] | None:
+def _sender(connection: PostgresConnection) -> Busy | None:
     """Return the oldest of the living runs."""
     holder = sender(connection)
-    return None if holder is None else (holder, Purpose.SENDING)
+    return None if holder is None else Busy(holder, Purpose.SENDING)
 
 
-def _writer(connection: PostgresConnection) -> tuple[Holder, Purpose] | None:
+def _writer(connection: PostgresConnection) -> Busy | None:
     if (running := _sender(connection)) is not None:
         return running
     for purpose, holder in holders_of_duties(connection).items():
-        return holder, purpose
+        return Busy(holder, purpose)
     session = connection.row(_SESSION, name=writing(connection.postgres_name))
     if session is None:
         return None
     host = str(session.client_addr or "the server's machine")
-    return Holder("a session of the server", session.pid, host, session.backend_start), Purpose.SENDING
+    holder = Holder("a session of the server", session.pid, host, session.backend_start)
+    return Busy(holder, Purpose.SENDING)

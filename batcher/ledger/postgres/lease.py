@@ -12,9 +12,10 @@ import contextlib
 import json
 import threading
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from batcher.errors import LedgerBusy, LedgerError
 from batcher.ledger.connection import Access, ResultRow
@@ -24,6 +25,8 @@ from batcher.ledger.process_identity import has_surely_ended, this_process
 from batcher.ledger.shared_runs import NOW_MS, TTL_S
 from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
+
+T = TypeVar("T")
 
 RENEW_S = 2.0
 """How often a lease is renewed."""
@@ -50,6 +53,16 @@ _held: set[tuple[str, str, int]] = set()
 """The leases of this process: ledger, duty and token."""
 
 _HELD = f"SELECT name, holder, process FROM duties WHERE leased_until_ms > {NOW_MS} ORDER BY name"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another process that has what is asked for."""
+
+    holder: Holder | None
+    """None if it is not known: it has just given it up."""
+    purpose: Purpose
+    """For what it has it."""
 
 
 class Lease:
@@ -146,26 +159,39 @@ async def take_duty(name: PostgresName, client: LockClient) -> Lease:
     """
     connection = await asyncio.to_thread(connect, name, Access.WRITE)
     try:
-        began, wait_s, reported = time.monotonic(), client.wait_s or 0.0, False
-        while True:
-            holder, token = await asyncio.to_thread(_try, connection, client)
-            if token is not None:
-                return Lease(name, connection, client.purpose.name.lower(), token)
-            waited_s = time.monotonic() - began
-            if waited_s >= wait_s:
-                raise LedgerBusy(busy_text(name, holder, client))
-            if not reported:
-                client.on_wait(
-                    f"{name}: waiting up to {at_least_a_second(wait_s)} for {named(holder, client.purpose)}"
-                )
-                reported = True
-            await asyncio.sleep(min(LOOK_EVERY_S, wait_s - waited_s))
+        token = await awaited(name, client, lambda: _try(connection, client))
     except BaseException:
         connection.close()
         raise
+    return Lease(name, connection, client.purpose.name.lower(), token)
 
 
-def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | None, int | None]:
+async def awaited(name: PostgresName, client: LockClient, look: Callable[[], T | Busy]) -> T:
+    """Look again and again until no other process has what is asked for, as long as the client waits.
+
+    Args:
+        name: the ledger.
+        client: how long it waits, and how it is told.
+        look: called in a thread; returns what was asked for, or who has it.
+
+    Raises:
+        LedgerBusy: another process has it still.
+        LedgerError: the server cannot be used.
+    """
+    began, wait_s, reported = time.monotonic(), client.wait_s or 0.0, False
+    while isinstance(found := await asyncio.to_thread(look), Busy):
+        waited_s = time.monotonic() - began
+        if waited_s >= wait_s:
+            raise LedgerBusy(busy_text(name, found.holder, replace(client, purpose=found.purpose)))
+        if not reported:
+            others = named(found.holder, found.purpose)
+            client.on_wait(f"{name}: waiting up to {at_least_a_second(wait_s)} for {others}")
+            reported = True
+        await asyncio.sleep(min(LOOK_EVERY_S, wait_s - waited_s))
+    return found
+
+
+def _try(connection: PostgresConnection, client: LockClient) -> int | Busy:
     """Try to take a duty: returns its token, or who has it."""
     duty = client.purpose.name.lower()
     row = connection.row(_HOLDER, name=duty)
@@ -179,9 +205,9 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
         ended=ended,
     )
     if taken is not None:
-        return None, int(taken.token)
+        return int(taken.token)
     row = connection.row(_HOLDER, name=duty)
-    return (None if row is None else _read(row.holder)), None
+    return Busy(None if row is None else _read(row.holder), client.purpose)
 
 
 def _is_left_over(connection: PostgresConnection, duty: str, row: ResultRow) -> bool:
