@@ -13,9 +13,6 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-LEASE_S = 10.0
-"""How long the database lets a run send after each report."""
-
 LEASE_MARGIN_S = 0.5
 """A run stops this long before its lease ends: clocks may differ in speed."""
 
@@ -48,7 +45,7 @@ class ShareLease:
         wanted: the largest share that the run has a use for; None for all it can get.
     """
 
-    def __init__(self, quiet_s: float, lease_s: float = LEASE_S, *, wanted: int | None = None) -> None:
+    def __init__(self, quiet_s: float, lease_s: float, *, wanted: int | None = None) -> None:
         self._quiet_s = quiet_s
         self._lasts_s = lease_s - LEASE_MARGIN_S
         self._wanted = wanted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batcher.flowcontrol.share_lease import LEASE_S, Beat
+from batcher.flowcontrol.share_lease import Beat
 from batcher.flowcontrol.shares import SharedLimit, ShareRow, handover
+from batcher.ledger.shared_runs import TTL_S
 
 
 @dataclass
@@ -28,7 +29,7 @@ class ShareTable:
 
     def join(self, now: float, wanted: int | None = None) -> int:
         """Keep a new run, without a share yet; return its id."""
-        self.rows[id_ := len(self.rows) + 1] = KeptRow(now + LEASE_S, wanted=wanted)
+        self.rows[id_ := len(self.rows) + 1] = KeptRow(now + TTL_S, wanted=wanted)
         return id_
 
     def beat(self, id_: int, beat: Beat, now: float) -> int:
@@ -38,14 +39,14 @@ class ShareTable:
         seen = {other: self._seen(other, now) for other in self.rows}
         own = seen.pop(id_)
         grant = handover(own, [*seen.values()], beat.used, units=self.limit.units)
-        row.share, row.held, row.leased_until = grant.share, grant.held, now + LEASE_S
+        row.share, row.held, row.leased_until = grant.share, grant.held, now + TTL_S
         return row.share
 
     def renew(self, id_: int, now: float) -> None:
         """Extend the lease of a run with the commit of a group; never revive it."""
         row = self.rows[id_]
         if row.leased_until > now:
-            row.leased_until = now + LEASE_S
+            row.leased_until = now + TTL_S
 
     def leave(self, id_: int, now: float, held: int | None = None) -> None:
         """End a run and its lease; what it still holds is free a quiet time later.

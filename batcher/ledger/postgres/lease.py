@@ -22,7 +22,7 @@ from batcher.ledger.connection import Access, ResultRow
 from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
 from batcher.ledger.process_identity import has_surely_ended, this_process
-from batcher.ledger.shared_runs import NOW_MS, TTL_S
+from batcher.ledger.shared_runs import NOW_MS, TTL_MS
 from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
 
@@ -117,7 +117,7 @@ class Lease:
             try:
                 if self._connection.driver.closed:
                     self._connection = connect(self._name, Access.WRITE)
-                values = {"name": self._duty, "token": self._token, "ttl_ms": int(TTL_S * 1000)}
+                values = {"name": self._duty, "token": self._token, "ttl_ms": TTL_MS}
                 renewed = self._connection.run(_RENEW, **values)
             except LedgerError:
                 continue  # the lease is this one's until another process takes it
@@ -201,7 +201,7 @@ def _try(connection: PostgresConnection, client: LockClient) -> int | Busy:
         name=duty,
         holder=_written(Holder(client.command)),
         process=this_process(),
-        ttl_ms=int(TTL_S * 1000),
+        ttl_ms=TTL_MS,
         ended=ended,
     )
     if taken is not None:

@@ -20,8 +20,9 @@ from hypothesis.stateful import (
 )
 from support.share_table import ShareTable
 
-from batcher.flowcontrol.share_lease import BEAT_EVERY_S, LEASE_S, Beat, ShareLease
+from batcher.flowcontrol.share_lease import BEAT_EVERY_S, Beat, ShareLease
 from batcher.flowcontrol.shares import SharedLimit, split_as_wanted
+from batcher.ledger.shared_runs import TTL_S
 
 MOST_RUNS = 6
 PASSING_S = (0.1, 0.4, 0.9, 1.5, 2.0, 2.5, 5.0, 9.4, 9.9, 10.4, 12.5, 30.0, 60.0)
@@ -112,7 +113,7 @@ class SharingRuns(RuleBasedStateMachine):
     @rule(wanted=st.sampled_from((None, None, None, 1, 5)), ahead_s=st.sampled_from((0.0, -900.0, 5e6)))
     def join(self, wanted: int | None, ahead_s: float) -> None:
         """Another run joins."""
-        lease = type(self).lease_of(self.limit.quiet_s, wanted=wanted)
+        lease = type(self).lease_of(self.limit.quiet_s, TTL_S, wanted=wanted)
         self.runs.append(SharingRun(self.table.join(self.now, wanted), lease, ahead_s))
 
     @precondition(lambda self: self.runs)
@@ -267,7 +268,7 @@ class RevivingTable(ShareTable):
     """Renews a lease that had ended, with all that it held."""
 
     def renew(self, id_: int, now: float) -> None:
-        self.rows[id_].leased_until = now + LEASE_S
+        self.rows[id_].leased_until = now + TTL_S
 
 
 class ForgettingTable(ShareTable):

@@ -12,6 +12,7 @@ from support.virtual_time import now_s, passed_s, run_virtually
 from batcher.flowcontrol.pacer import STANDING_BY, Pacer
 from batcher.flowcontrol.share_lease import BEAT_EVERY_S, ShareLease
 from batcher.flowcontrol.shares import SharedLimit
+from batcher.ledger.shared_runs import TTL_S
 
 LIMIT = SharedLimit(20.0)
 PATHS_S = (0.0, 0.04, 0.2, 0.01, 0.12, 0.0, 0.07, 0.16)
@@ -23,7 +24,7 @@ class PacedRun:
 
     def __init__(self, table: ShareTable, arrivals: list[float], path_s: float) -> None:
         self.table, self.arrivals, self.path_s = table, arrivals, path_s
-        self.lease = ShareLease(table.limit.quiet_s)
+        self.lease = ShareLease(table.limit.quiet_s, TTL_S)
         self.pacer = Pacer(table.limit.per_s, now_s)
         self.pacer.lease_with(lambda: self.lease.lasts(now_s()), lambda: self.lease.departed(now_s()))
         self.pacer.share(0)

@@ -13,6 +13,7 @@ from batcher.flowcontrol.shares import (
     split,
     split_as_wanted,
 )
+from batcher.ledger.shared_runs import TTL_S
 
 QUIET_S = SharedLimit(20).quiet_s
 
@@ -147,20 +148,20 @@ def test_handover_gives_less_at_once_and_more_when_there_is_room(
 
 def leased(share: int, at: float = 100.0) -> ShareLease:
     """A lease with a share that was granted in reply to a beat at that moment."""
-    lease = ShareLease(QUIET_S)
+    lease = ShareLease(QUIET_S, TTL_S)
     assert lease.granted(lease.beat(at), share, at + 0.1)
     return lease
 
 
 def test_new_lease_lets_nothing_leave() -> None:
     """Before the first grant the share is 0."""
-    lease = ShareLease(QUIET_S)
+    lease = ShareLease(QUIET_S, TTL_S)
     assert (lease.share(0.0), lease.used(0.0), lease.lasts(0.0)) == (0, 0, False)
 
 
 def test_lease_ends_by_the_moment_before_its_beat() -> None:
     """However late the reply is, the lease lasts for 9.5 s from the moment before the beat left."""
-    lease = ShareLease(QUIET_S)
+    lease = ShareLease(QUIET_S, TTL_S)
     assert lease.granted(lease.beat(100.0), 7, 105.0)
     assert lease.ends_at == 109.5
     assert (lease.share(109.4), lease.lasts(109.4)) == (7, True)
@@ -222,7 +223,7 @@ def test_run_that_wants_less_uses_less_at_once() -> None:
 
 def test_grant_larger_than_what_is_wanted_by_now_is_not_used() -> None:
     """An outage that begins while a beat is under way limits its grant, too."""
-    lease = ShareLease(QUIET_S)
+    lease = ShareLease(QUIET_S, TTL_S)
     beat = lease.beat(100.0)
     lease.want(1, 100.1)
     assert lease.granted(beat, 20, 100.2)
