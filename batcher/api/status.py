@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 
 from batcher.config.ledger_names import ledger_named
 from batcher.errors import BatcherError, LedgerError
-from batcher.flowcontrol.limit_key import LIMIT_PER_S
-from batcher.flowcontrol.shares import SharedLimit
+from batcher.flowcontrol.shares import limit_among
 from batcher.ledger.database import database_of
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.shared_runs import live_runs
@@ -103,7 +102,7 @@ async def _sharing(ledger: LedgerReader) -> tuple[SharingRun, ...]:
     if not database_of(ledger.name).is_shared:
         return ()
     runs = await ledger.reads.read(live_runs)
-    limit = SharedLimit(max([LIMIT_PER_S, *(run.rate_per_s for run in runs if run.is_live)]))
+    limit = limit_among(run.rate_per_s for run in runs if run.is_live)
     return tuple(
         SharingRun(
             run.id,

@@ -19,8 +19,10 @@ break the rules; change nothing here without running it with ``--share-steps 100
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from batcher.flowcontrol.limit_key import LIMIT_PER_S
 
 PATHS_DIFFER_S = 1.0
 """The difference between the paths of two runs to the service that a handover tolerates."""
@@ -54,6 +56,11 @@ class SharedLimit:
     def share_of(self, rate_per_s: float) -> int:
         """Return the largest share that allows no more than a rate; at least one unit."""
         return min(max(1, int(rate_per_s / self.per_s * self.units + 1e-9)), self.units)
+
+
+def limit_among(rates_per_s: Iterable[float]) -> SharedLimit:
+    """Return the limit that runs with these rates share: the documented one, or the highest of the rates."""
+    return SharedLimit(max([LIMIT_PER_S, *rates_per_s]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from batcher.flowcontrol.limit_key import LIMIT_PER_S
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.share_lease import BEAT_EVERY_S, ShareLease
-from batcher.flowcontrol.shares import SharedLimit, ShareRow, handover
+from batcher.flowcontrol.shares import SharedLimit, ShareRow, handover, limit_among
 from batcher.flowcontrol.sliding_window import Turn
 from batcher.ledger.run_sharing import RunSharing, boottime
 from batcher.ledger.shared_runs import TTL_S, Granted, RunShare
@@ -40,7 +39,7 @@ def granted_by(rate_per_s: float) -> Callable[[RunShare, Sequence[RunShare]], Gr
 
     def judge(own: RunShare, others: Sequence[RunShare]) -> Granted:
         rates = [row.rate_per_s for row in others if row.member]
-        limit = SharedLimit(max(LIMIT_PER_S, rate_per_s, *rates))
+        limit = limit_among([rate_per_s, *rates])
         grant = handover(_row(own), list(map(_row, others)), own.held, units=limit.units)
         return Granted(grant.share, grant.held, 1 + len(rates), limit.per_s)
 
@@ -85,8 +84,9 @@ class Sharing:
         self._judge = judge
         self._on_event = on_event
         self._halt = halt
-        self._limit = SharedLimit(max(LIMIT_PER_S, rate_per_s))
-        self._lease = ShareLease(self._limit.quiet_s, TTL_S, wanted=math.ceil(rate_per_s))
+        self._limit = limit_among([rate_per_s])
+        self._wanted = math.ceil(rate_per_s)
+        self._lease = ShareLease(self._limit.quiet_s, TTL_S, wanted=self._wanted)
         self.lapses = 0
         self._run_id = RunId(0)
         self._steady_since: float | None = None
@@ -104,7 +104,7 @@ class Sharing:
         """Take a lease and a share, and settle what dead processes of this machine have left."""
         self._run_id = run_id
         self._pacer.share(0.0)
-        await self._ledger.join(run_id, math.ceil(self._rate_per_s))
+        await self._ledger.join(run_id, self._wanted)
         await self.take_over()  # first: what a dead run had is free the sooner
         await self._report()
 
