@@ -65,10 +65,10 @@ UPDATE runs SET share = :share, held = :held, wanted = :wanted, leased_until_ms 
 WHERE id = :run_id
 """  # noqa: S608 - ours
 
-_SHARED = f"""
-SELECT {NOW_MS} AS now_ms, (SELECT b.halted_why FROM binding AS b JOIN runs AS r ON r.id = :run_id
-    WHERE b.halted_at_ms > r.started_at_ms) AS halted_why
-"""  # noqa: S608 - ours
+_HALTED_WHY = """
+SELECT (SELECT b.halted_why FROM binding AS b JOIN runs AS r ON r.id = :run_id
+    WHERE b.halted_at_ms > r.started_at_ms)
+"""
 
 _HALT = f"UPDATE binding SET halted_at_ms = {NOW_MS}, halted_why = :why"  # noqa: S608 - ours
 
@@ -125,8 +125,6 @@ class Granted(NamedTuple):
     limit_per_s: float
     halted_why: str | None = None
     """Why another run has halted since this one began."""
-    now_ms: int = 0
-    """The time of the server."""
 
 
 class ShareReport(NamedTuple):
@@ -263,7 +261,7 @@ def report_share(connection: Connection, item: ShareReport) -> Granted:
     ]
     [own] = [row for row in rows if row.id == item.run_id]
     granted = item.judge(own, [row for row in rows if row.id != item.run_id])
-    [shared] = connection.rows(_SHARED, run_id=item.run_id)
+    halted_why = connection.value(_HALTED_WHY, run_id=item.run_id)
     connection.run(
         _KEEP_SHARE,
         run_id=item.run_id,
@@ -272,7 +270,7 @@ def report_share(connection: Connection, item: ShareReport) -> Granted:
         wanted=item.wanted,
         ttl_ms=TTL_MS,
     )
-    return granted._replace(halted_why=shared.halted_why, now_ms=shared.now_ms)
+    return granted._replace(halted_why=halted_why)
 
 
 def halt(connection: Connection, why: str) -> None:

@@ -90,7 +90,7 @@ class Transactor:
         disk: asked before each transaction.
         server: how a server that cannot be reached is waited for.
         guard: begins each transaction; None where no other run can send.
-        closing: set once the ledger is to be closed; then a server is waited for less long.
+        closing: set once the ledger is to be closed: it ends the pause between two tries.
         report: calls a function with a value in the event loop.
         waits_for_locks: repeat a transaction that a lock of another process has ended; False when the caller
             waits itself.

@@ -60,15 +60,15 @@ class PostgresDatabase:
         open_existing(self.name).close()
 
     def make_room_for_new(self) -> bool:
-        """Make the schema if there is none; returns whether there was a ledger."""
+        """Check the server, which keeps the room; returns whether there is a ledger."""
         with connect(self.name, Access.WRITE) as connection:
-            _check_server(connection, self.name)
+            _check_server(connection)
             return has_ledger(connection)
 
     def bring_up_to_date(self) -> None:
         """Create the tables in an empty schema, or upgrade an older one."""
         with connect(self.name, Access.WRITE) as connection:
-            _check_server(connection, self.name)
+            _check_server(connection)
             if not has_ledger(connection):
                 _make(connection)
             elif not is_up_to_date(connection):
@@ -85,7 +85,7 @@ class PostgresDatabase:
     def new(self) -> Iterator[Connection]:
         """Make a ledger without rows, in one transaction."""
         with connect(self.name, Access.WRITE) as connection:
-            _check_server(connection, self.name)
+            _check_server(connection)
             with connection.transaction():
                 connection.run("SET LOCAL idle_in_transaction_session_timeout = 0")
                 connection.alone_in("making the ledger")
@@ -123,7 +123,7 @@ class PostgresDatabase:
     def check_place(self) -> None:
         """Make sure that a run could write the schema, or make it."""
         with connect(self.name, Access.READ) as connection:
-            _check_server(connection, self.name)
+            _check_server(connection)
             row = connection.row(_RIGHTS, schema=self.name.schema)
             if row is not None and row.is_there and row.may_use and not row.may_write:
                 raise LedgerError(
@@ -165,7 +165,7 @@ class PostgresDatabase:
     def _make_duties(self) -> None:
         """Make the schema with the table of duties, so that the first run can hold the ledger."""
         with connect(self.name, Access.WRITE) as connection:
-            _check_server(connection, self.name)
+            _check_server(connection)
             if _has_duties(connection):
                 return
             with connection.transaction():
@@ -207,18 +207,17 @@ FROM (SELECT 1) AS one LEFT JOIN pg_namespace AS n ON n.nspname = :schema
 """
 
 
-def _check_server(connection: PostgresConnection, name: PostgresName) -> None:
+def _check_server(connection: PostgresConnection) -> None:
     """Refuse a server that is too old, or that may forget what it has confirmed."""
+    unusable = f"{connection.name}: the ledger cannot be used:"
     if connection.driver.info.server_version < OLDEST * 10_000:
-        raise LedgerError(
-            f"{name}: the ledger cannot be used: the server is older than PostgreSQL {OLDEST}; upgrade it"
-        )
+        raise LedgerError(f"{unusable} the server is older than PostgreSQL {OLDEST}; upgrade it")
     if connection.value("SHOW default_transaction_read_only") == "on" or connection.value(_IN_RECOVERY):
-        raise LedgerError(f"{name}: the ledger cannot be used: {READ_ONLY}")
+        raise LedgerError(f"{unusable} {READ_ONLY}")
     for setting, why in _UNSAFE.items():
         if connection.value(f"SHOW {setting}") == "off":
             raise LedgerError(
-                f"{name}: the ledger cannot be used: {setting} is off on the server, so that {why}. "
+                f"{unusable} {setting} is off on the server, so that {why}. "
                 f"Set {setting} = on in its configuration"
             )
 
