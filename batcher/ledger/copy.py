@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from batcher.errors import BatcherError, LedgerError
 from batcher.ledger.connection import Connection
 from batcher.ledger.database import Database, database_of
-from batcher.ledger.postgres.dialect import whole_text
 from batcher.ledger.schema_version import is_up_to_date
 from batcher.ledger.verify import findings_of
+from batcher.ledger.whole_text import without_nul
 from batcher.model.ledger_name import LedgerName
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _plainer(table: Table, *, onto_server: bool) -> Callable[[_Row], _Row]:
     makers: list[Callable[[Any], object] | None] = []
     for column in table.columns:
         kind = column.type
-        text = whole_text if onto_server and isinstance(kind, Text) else None
+        text = without_nul if onto_server and isinstance(kind, Text) else None
         makers.append(bool if isinstance(kind, Boolean) else bytes if isinstance(kind, LargeBinary) else text)
 
     def plain(row: _Row) -> _Row:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from batcher.ledger.whole_text import each_text, without_nul
+
 _PARAMETER = re.compile(r"'[^']*'|(?<![:\w]):(?P<name>[a-z_]\w*)|%")
 
 
@@ -35,27 +37,9 @@ def _storable(value: object) -> object:
     Only names of files that are not UTF-8 contain half characters (lone surrogates). Both become escapes.
     """
     if isinstance(value, str):
-        return whole_text(str(value))
+        return without_nul(str(value))
     if isinstance(value, list | tuple):
         text = json.dumps(value)
-        return json.dumps(_whole_texts(value)) if "\\ud" in text or "\\u0000" in text else text
+        broken = "\\ud" in text or "\\u0000" in text
+        return json.dumps(each_text(value, without_nul)) if broken else text
     return value
-
-
-def whole_text(text: str) -> str:
-    """Return a text without NUL and half characters."""
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode()
-    return text.replace("\0", "\\x00") if "\0" in text else text
-
-
-def _whole_texts(value: object) -> object:
-    match value:
-        case str():
-            return whole_text(value)
-        case list() | tuple():
-            return [_whole_texts(item) for item in value]
-        case dict():
-            return {key: _whole_texts(item) for key, item in value.items()}
-        case _:
-            return value

@@ -12,6 +12,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
+from batcher.ledger.whole_text import each_text, without_half_characters
+
 _Columns = Callable[[Any], tuple[object, ...]]
 """Returns the values of a row in the order of a statement's columns, of which there are several."""
 
@@ -58,24 +60,10 @@ def _storable(value: object, columns: _Columns | None) -> object:
     Only names of files that are not UTF-8 contain half characters (lone surrogates). They become escapes.
     """
     if isinstance(value, str):
-        return value if value.isascii() else _whole(value)
+        return without_half_characters(value)
     if isinstance(value, list | tuple):
         if columns is not None:
             value = list(map(columns, value))
         text = json.dumps(value)
-        return json.dumps(_whole_texts(value)) if "\\ud" in text else text
+        return json.dumps(each_text(value, without_half_characters)) if "\\ud" in text else text
     return value
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _whole_texts(value: object) -> object:
-    match value:
-        case str():
-            return _whole(value)
-        case list() | tuple():
-            return [_whole_texts(item) for item in value]
-        case _:
-            return value
