@@ -227,19 +227,24 @@ async def copy_ledger(
         client = LockClient(sender, wait_s, lambda text: on_event(Message(text)))
         with noting_cancellation(f"{read}: stopped while waiting for another process"):
             held.enter_context(await database_of(read).take_alone(client))
-        stopped = threading.Event()
+        return await _copied(read, written, on_progress)
 
-        def progress(text: str) -> None:
-            if stopped.is_set():
-                raise BatcherError(f"{written}: the copy was stopped, and is not there")
-            on_progress(text)
 
-        def stop(copying: asyncio.Future[Copied]) -> None:
-            stopped.set()
-            copying.add_done_callback(lambda done: done.exception())
+async def _copied(read: LedgerName, written: LedgerName, on_progress: Callable[[str], None]) -> Copied:
+    """Copy in a thread; a cancelled copy ends at its next report of progress, and leaves nothing."""
+    stopped = threading.Event()
 
-        copying = asyncio.ensure_future(asyncio.to_thread(copy, read, written, progress))
-        return await shielded(copying, stop)
+    def progress(text: str) -> None:
+        if stopped.is_set():
+            raise BatcherError(f"{written}: the copy was stopped, and is not there")
+        on_progress(text)
+
+    def stop(copying: asyncio.Future[Copied]) -> None:
+        stopped.set()
+        copying.add_done_callback(lambda done: done.exception())
+
+    copying = asyncio.ensure_future(asyncio.to_thread(copy, read, written, progress))
+    return await shielded(copying, stop)
 
 
 async def count_prunable(path: AnyLedger, before: datetime) -> Pruned:

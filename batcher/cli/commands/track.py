@@ -139,7 +139,6 @@ def _say(
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
-    from batcher.config.ledger_names import ledger_named
     from batcher.model.task import TaskState
     from batcher.report.command_lines import ledger_option, next_lines
     from batcher.report.formatting import one_line, sentence, wrapped
