@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import signal
 import ssl
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.cli import FAST, PICTURES, Cli, said, tencent_ids
+from support.refusing_proxy import refusing_proxy
 
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 
@@ -24,15 +24,7 @@ async def test_proxy_of_the_environment_is_used(cli: Cli, manifest: Callable[...
     archive = manifest(tencent_ids(3))
     asked: list[bytes] = []
 
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    async with proxy:
-        port = proxy.sockets[0].getsockname()[1]
+    async with refusing_proxy(403, asked) as port:
         process = await cli.start(
             *("run", archive, *PICTURES, *FAST),
             env=ACCOUNT | {"HTTPS_PROXY": f"127.0.0.1:{port}"},

@@ -15,6 +15,7 @@ from aiohttp import web
 from support.certificates import certificate, needs_openssl
 from support.cli import FAST, PICTURES, Cli, Done, said, serving, tencent_ids
 from support.ledger_sql import query
+from support.refusing_proxy import refusing_proxy
 
 SPEED = 100
 """An obstacle is watched for minutes."""
@@ -27,21 +28,6 @@ SELECT state, count(*), sum(tries_busy + tries_unknown + tries_doubt),
     max(CASE WHEN doubted THEN 1 ELSE 0 END)
 FROM submissions GROUP BY state
 """
-
-
-@asynccontextmanager
-async def refusing_proxy(status: int, asked: list[bytes]) -> AsyncIterator[int]:
-    """A proxy that answers every request with one status."""
-
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    async with proxy:
-        yield int(proxy.sockets[0].getsockname()[1])
 
 
 @asynccontextmanager

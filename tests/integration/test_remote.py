@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import sys
@@ -17,6 +16,7 @@ from support.ledger_sql import query
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text, prepare_all
 from support.raw_workbooks import ods
 from support.referee import referee
+from support.refusing_proxy import refusing_proxy
 from support.serving_files import Files, serving_files
 
 from batcher.errors import ManifestError
@@ -187,15 +187,8 @@ async def test_manifest_at_a_url_is_fetched_through_the_proxy_of_the_service(
     """The same variables count as for calls; the proxy gets its password, and no message has it."""
     asked: list[bytes] = []
 
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    async with proxy:
-        place = f"me:{HUSH}@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    async with refusing_proxy(502, asked) as port:
+        place = f"me:{HUSH}@127.0.0.1:{port}"
         cli.env |= {name: value.replace("PROXY", place) for name, value in variables.items()}
         done = await cli("load", "https://nowhere.invalid/a.csv", *PICTURES)
     assert done.code == 2

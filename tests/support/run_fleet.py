@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from batcher.sandbox import Entry
 from support.cli import PICTURES, Cli, Done, Process, tencent_ids, write_manifest
+from support.instants import most_in_a_second
 from support.postgres_server import PostgresServer
 from support.tcp_proxy import TcpProxy
 
@@ -188,13 +189,3 @@ def _judge_one(verdict: Verdict, file_id: str, entries: Sequence[Entry], changes
         if accepted_before and not doubts:
             verdict.unknowingly.append(file_id)
         accepted_before = accepted_before or entry.accepted
-
-
-def most_in_a_second(times_s: Sequence[float]) -> int:
-    """The most moments in any sliding second."""
-    times, first, most = sorted(times_s), 0, 0
-    for last, at_s in enumerate(times):
-        while times[first] <= at_s - 1.0:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
